@@ -5,8 +5,9 @@
 //! ```text
 //! for i in 0..n {
 //!     d = input[i] - target[i]
-//!     t = clamp(d * inv, -lim, lim)
-//!     sink(i, d, t)             store the loss, sum it, store the gradient, or two of these
+//!     t = clamp(d * inv, -lim, +lim)
+//!     loss = t * (d - half * t)
+//!     add the loss up, or store it; store t as the gradient
 //! }
 //! ```
 //!
@@ -20,218 +21,651 @@
 //!    The cost of folding vanishes, and the error no longer grows with n (1e-10 instead of 1e-4 at 16M).
 //!    The order is fixed by the position of an element alone, so the bits of a sum do not depend on
 //!    how many calls, copies or threads made it, as long as each call starts at a leaf.
-//! 4. The last 1 to 15 elements go through single vectors, then through a partial one padded with
-//!    zeros, whose loss and slope are 0. Nothing is read or written past the end.
+//! 4. The last 1 to 15 elements are copied to where zeros follow them, whose loss and slope are 0,
+//!    and take the same iteration. Nothing is read or written past the end.
+//! 5. One body, [`step`], holds what any pass may want. Its constants leave the plain passes with
+//!    just their own instructions; the rest ask `want` and null pointers at run time, whose answer
+//!    never changes within a call, so that the branches cost less than the loops they save.
+//! 6. Operands with one value a row or a column are spread a leaf at a time, into a tile that stays
+//!    in the first-level cache: to the loop, all operands look alike.
 
+use crate::job::{Job, Leaf, Pad, Tile, Work, count, kind, shape, want};
 use crate::lanes::{LANES, Lanes};
-use crate::loss::{Curve, Params};
+use crate::loss::Curve;
 
-/// Vectors in flight.
+/// Vectors that are summed side by side.
 pub const UNROLL: usize = 4;
-/// Floats an iteration.
+/// The floats of these vectors.
 pub const STEP: usize = LANES * UNROLL;
 /// Elements summed in `f32` before they are folded into an `f64`.
 pub const LEAF: usize = 1024;
 
-/// What a pass does with residuals `d` and slopes `t`.
+/// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
 /// # Safety
-/// The pointers of a sink are valid for every element that the pass visits.
-pub trait Sink<L: Lanes> {
-    /// Takes elements `i .. i + STEP`.
-    unsafe fn step<const E: bool>(&mut self, i: usize, c: &Curve<L, E>, d: [L; UNROLL], t: [L; UNROLL]);
-    /// Takes elements `i .. i + k`, `k` from 1 to `LANES`. The other lanes are zero.
-    unsafe fn tail<const E: bool>(&mut self, i: usize, k: usize, c: &Curve<L, E>, d: L, t: L);
-    /// Closes a leaf.
-    fn leaf(&mut self) {}
-}
-
-/// Stores the loss.
-pub struct StoreLoss {
-    pub out: *mut f32,
-}
-
-impl<L: Lanes> Sink<L> for StoreLoss {
-    #[inline(always)]
-    unsafe fn step<const E: bool>(&mut self, i: usize, c: &Curve<L, E>, d: [L; UNROLL], t: [L; UNROLL]) {
-        // Adding zero turns the -0 of a residual of -0 into 0.
-        let zero = L::splat(0.0);
-        store4(self.out.add(i), each(|j| c.loss(d[j], t[j]).add(zero)));
+/// The pointers of the job are valid for these elements and 4-byte aligned. An output is exactly
+/// one of the full-size inputs, or overlaps no input; two outputs do not overlap.
+pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
+    macro_rules! pass {
+        ($u:expr, $want:expr, $extreme:literal, $columns:literal, $weighted:literal, $masked:literal) => {
+            pass::<L, $u, { $want }, $extreme, $columns, $weighted, $masked>(job, first, n, work)
+        };
     }
-    #[inline(always)]
-    unsafe fn tail<const E: bool>(&mut self, i: usize, k: usize, c: &Curve<L, E>, d: L, t: L) {
-        store_k(c.loss(d, t).add(L::splat(0.0)), self.out.add(i), k);
+    macro_rules! plain {
+        ($extreme:literal) => {
+            match job.want {
+                want::SUM => pass!(4, want::SUM, $extreme, false, false, false),
+                want::STORE => pass!(4, want::STORE, $extreme, false, false, false),
+                want::GRAD => pass!(4, want::GRAD, $extreme, false, false, false),
+                want::GRAD_EACH => pass!(4, want::GRAD_EACH, $extreme, false, false, false),
+                want::SUM_GRAD => pass!(4, want::SUM_GRAD, $extreme, false, false, false),
+                _ => pass!(2, want::ANY, $extreme, false, false, false),
+            }
+        };
     }
-}
-
-/// Adds the loss to `total`.
-pub struct SumLoss<L> {
-    lanes: [L; UNROLL],
-    pub total: f64,
-}
-
-impl<L: Lanes> SumLoss<L> {
-    #[inline(always)]
-    pub fn new(total: f64) -> Self {
-        Self { lanes: [L::splat(0.0); UNROLL], total }
-    }
-}
-
-impl<L: Lanes> Sink<L> for SumLoss<L> {
-    #[inline(always)]
-    unsafe fn step<const E: bool>(&mut self, _: usize, c: &Curve<L, E>, d: [L; UNROLL], t: [L; UNROLL]) {
-        self.lanes = each(|j| self.lanes[j].add(c.loss(d[j], t[j])));
-    }
-    #[inline(always)]
-    unsafe fn tail<const E: bool>(&mut self, _: usize, _: usize, c: &Curve<L, E>, d: L, t: L) {
-        self.lanes[0] = self.lanes[0].add(c.loss(d, t));
-    }
-    #[inline(always)]
-    fn leaf(&mut self) {
-        let [a, b, c, d] = self.lanes.map(L::fold);
-        self.total += (a + b) + (c + d);
-        self.lanes = [L::splat(0.0); UNROLL];
+    const WEIGHTED_MASKED: u32 = shape::WEIGHTED | shape::MASKED;
+    match job.want & !want::UPSTREAM {
+        0 => count_only::<L>(job, first, n, work),
+        want::CURVATURE | want::BETA | want::DELTA => {
+            pass!(1, want::SPECIAL, true, true, true, true)
+        }
+        _ => match job.shape {
+            0 => plain!(false),
+            shape::EXTREME => plain!(true),
+            _ => match job.shape & !shape::MORE {
+                0 => pass!(2, want::ANY, false, false, false, false),
+                shape::WEIGHTED => pass!(2, want::ANY, false, false, true, false),
+                shape::MASKED => pass!(2, want::ANY, false, false, false, true),
+                WEIGHTED_MASKED => pass!(2, want::ANY, false, false, true, true),
+                _ => pass!(1, want::ANY, true, true, true, true),
+            },
+        },
     }
 }
 
-/// What a gradient is multiplied by.
-///
-/// # Safety
-/// A pointer of an upstream is valid for every element that the pass visits.
-pub trait Upstream<L: Lanes> {
-    unsafe fn at(&self, i: usize, k: usize) -> L;
+/// The numbers of a job in all lanes.
+struct Splat<L, const EXTREME: bool> {
+    want: u32,
+    accumulate: bool,
+    curve: Curve<L, EXTREME>,
+    scale: L,
+    grad_scale: L,
+    shift: L,
+    keep_nan: L,
 }
 
-/// One number for all elements.
-pub struct Uniform(pub f32);
-
-impl<L: Lanes> Upstream<L> for Uniform {
-    #[inline(always)]
-    unsafe fn at(&self, _: usize, _: usize) -> L {
-        L::splat(self.0)
-    }
-}
-
-/// One number for each element.
-pub struct Each(pub *const f32);
-
-impl<L: Lanes> Upstream<L> for Each {
-    #[inline(always)]
-    unsafe fn at(&self, i: usize, k: usize) -> L {
-        load_k(self.0.add(i), k)
-    }
-}
-
-/// Stores the gradient with respect to the input.
-pub struct StoreGrad<U> {
-    pub grad: *mut f32,
-    pub upstream: U,
-}
-
-impl<L: Lanes, U: Upstream<L>> Sink<L> for StoreGrad<U> {
-    #[inline(always)]
-    unsafe fn step<const E: bool>(&mut self, i: usize, _: &Curve<L, E>, _: [L; UNROLL], t: [L; UNROLL]) {
-        let g: [L; UNROLL] = each(|j| t[j].mul(self.upstream.at(i + j * LANES, LANES)));
-        store4(self.grad.add(i), g);
-    }
-    #[inline(always)]
-    unsafe fn tail<const E: bool>(&mut self, i: usize, k: usize, _: &Curve<L, E>, _: L, t: L) {
-        store_k(t.mul(self.upstream.at(i, k)), self.grad.add(i), k);
-    }
-}
-
-/// Two sinks in one pass.
-impl<L: Lanes, A: Sink<L>, B: Sink<L>> Sink<L> for (A, B) {
-    #[inline(always)]
-    unsafe fn step<const E: bool>(&mut self, i: usize, c: &Curve<L, E>, d: [L; UNROLL], t: [L; UNROLL]) {
-        self.0.step(i, c, d, t);
-        self.1.step(i, c, d, t);
-    }
-    #[inline(always)]
-    unsafe fn tail<const E: bool>(&mut self, i: usize, k: usize, c: &Curve<L, E>, d: L, t: L) {
-        self.0.tail(i, k, c, d, t);
-        self.1.tail(i, k, c, d, t);
-    }
-    #[inline(always)]
-    fn leaf(&mut self) {
-        self.0.leaf();
-        self.1.leaf();
-    }
-}
-
-/// Runs one pass and returns the sink.
-///
-/// # Safety
-/// `input` and `target` are valid for reading `n` floats, the sink's pointers for `n` floats; an
-/// output is exactly `input`, `target` or the upstream, or overlaps none of them.
-#[inline(always)]
-pub unsafe fn run<L: Lanes, S: Sink<L>>(
-    input: *const f32,
-    target: *const f32,
+#[inline(never)]
+unsafe fn pass<
+    L: Lanes,
+    const U: usize,
+    const WANT: u32,
+    const EXTREME: bool,
+    const COLUMNS: bool,
+    const WEIGHTED: bool,
+    const MASKED: bool,
+>(
+    job: &Job,
+    first: usize,
     n: usize,
-    params: Params,
-    sink: S,
-) -> S {
-    if params.pre == 1.0 && params.lim < f32::INFINITY {
-        pass(input, target, n, Curve::<L, false>::new(params), sink)
+    work: *mut Work,
+) {
+    let plain = WANT != want::ANY && WANT != want::SPECIAL;
+    let rows = WANT == want::ANY && job.want & want::ROWS != 0;
+    let splat = Splat::<L, EXTREME> {
+        want: job.want,
+        accumulate: job.accumulate != 0,
+        curve: Curve {
+            pre: L::splat(job.pre),
+            inv: L::splat(job.inv),
+            lim: L::splat(job.lim),
+            half: L::splat(job.half),
+        },
+        scale: L::splat(if rows { 1.0 } else { job.scale }),
+        grad_scale: L::splat(job.grad_scale),
+        shift: L::splat(job.shift),
+        keep_nan: L::splat(0.0).eq(L::splat(if job.ignore_nan != 0 { 1.0 } else { 0.0 })),
+    };
+    let mut total = (*work).totals.loss;
+    let mut done = 0;
+    while done < n {
+        let at = first + done;
+        let len = LEAF.min(n - done);
+        let tail = len % STEP;
+        let mut leaf = if plain {
+            locate(job, at, false, work)
+        } else {
+            spread(job, at, len, done == 0, COLUMNS, work);
+            (*work).leaf
+        };
+        let mut sums = [L::splat(0.0); UNROLL];
+        let mut end = len - tail;
+        let mut is_last = tail == 0;
+        let mut i = 0;
+        loop {
+            while i < end {
+                step::<L, U, WANT, EXTREME, COLUMNS, WEIGHTED, MASKED>(&splat, &leaf, i, &mut sums);
+                i += U * LANES;
+            }
+            if is_last {
+                break;
+            }
+            is_last = true;
+            pad(job, at, end, tail, plain, work);
+            leaf = (*work).leaf;
+            (i, end) = (0, STEP);
+        }
+        if tail != 0 {
+            unpad(job, at, len - tail, tail, work);
+        }
+        total += total_of(sums);
+        if WANT == want::ANY {
+            if rows {
+                fold_rows(job, at, len, work);
+            }
+            if job.count != count::NOTHING {
+                counts::<L>(job, at, len, work);
+            }
+        }
+        done += len;
+    }
+    (*work).totals.loss = total;
+}
+
+/// Elements `i .. i + U * LANES` of a leaf.
+#[inline(always)]
+unsafe fn step<
+    L: Lanes,
+    const U: usize,
+    const WANT: u32,
+    const EXTREME: bool,
+    const COLUMNS: bool,
+    const WEIGHTED: bool,
+    const MASKED: bool,
+>(
+    splat: &Splat<L, EXTREME>,
+    leaf: &Leaf,
+    i: usize,
+    sums: &mut [L; UNROLL],
+) {
+    let any = WANT == want::ANY;
+    let special = WANT == want::SPECIAL;
+    let want = if any || special { splat.want } else { WANT };
+    let one = L::splat(1.0);
+
+    let x: [L; U] = load(leaf.input, i);
+    let y: [L; U] = load(leaf.target, i);
+    let (inside, outside): ([L; U], [L; U]) = if WEIGHTED {
+        (load(leaf.inside, i), load(leaf.outside, i))
     } else {
-        pass(input, target, n, Curve::<L, true>::new(params), sink)
+        ([one; U], [one; U])
+    };
+    let upstream: [L; U] = if want & want::UPSTREAM != 0 {
+        load(leaf.upstream, i)
+    } else {
+        [one; U]
+    };
+    let masked: [L; U] = if MASKED {
+        let zero: [L; U] = load_mask(leaf.mask, i);
+        each(|j| y[j].nan().drop(splat.keep_nan).or(zero[j]))
+    } else {
+        [L::splat(0.0); U]
+    };
+    let curve: [Curve<L, EXTREME>; U] = if COLUMNS {
+        let pre: [L; U] = load(leaf.pre, i);
+        let inv: [L; U] = load(leaf.inv, i);
+        let lim: [L; U] = load(leaf.lim, i);
+        let half: [L; U] = load(leaf.half, i);
+        each(|j| Curve {
+            pre: pre[j],
+            inv: inv[j],
+            lim: lim[j],
+            half: half[j],
+        })
+    } else {
+        [splat.curve; U]
+    };
+
+    let unmasked = |v: [L; U]| {
+        if MASKED {
+            each(|j| v[j].drop(masked[j]))
+        } else {
+            v
+        }
+    };
+    let weigh = |v: [L; U], weight: [L; U]| {
+        if WEIGHTED {
+            each(|j| v[j].mul(weight[j]))
+        } else {
+            v
+        }
+    };
+    let d: [L; U] = each(|j| x[j].sub(y[j]));
+    let e = weigh(d, inside);
+    let t: [L; U] = each(|j| curve[j].slope(e[j]));
+    let loss = || -> [L; U] { each(|j| curve[j].loss(e[j], t[j])) };
+    // What a gradient is multiplied by, before any weight.
+    let pull = || {
+        let g = [splat.grad_scale; U];
+        if want & want::UPSTREAM != 0 {
+            each(|j| g[j].mul(upstream[j]))
+        } else {
+            g
+        }
+    };
+
+    if !special && want & want::LOSS != 0 {
+        let losses = unmasked(weigh(loss(), outside));
+        if want & want::SUM != 0 {
+            add_to(sums, losses);
+        }
+        if want & (want::STORE | want::ROWS) != 0 {
+            // Adding zero turns the -0 of a residual of -0 into 0.
+            let zero = L::splat(0.0);
+            store::<L, U>(each(|j| losses[j].mul(splat.scale).add(zero)), leaf.out, i);
+        }
+    }
+    if !special && want & want::GRAD != 0 {
+        let put = |v: [L; U], p: *mut f32| {
+            let mut v = unmasked(v);
+            if any {
+                // Adding -0 changes nothing, not even +0.
+                let old = if splat.accumulate {
+                    load(p, i)
+                } else {
+                    [L::splat(-0.0); U]
+                };
+                v = each(|j| old[j].add(v[j]));
+            }
+            store(v, p, i);
+        };
+        let g = pull();
+        let outer = weigh(g, outside);
+        let inner = weigh(outer, inside);
+        let to_input: [L; U] = each(|j| t[j].mul(inner[j]));
+        if !any || !leaf.grad_input.is_null() {
+            put(to_input, leaf.grad_input);
+        }
+        if any && !leaf.grad_target.is_null() {
+            put(each(|j| to_input[j].mul(L::splat(-1.0))), leaf.grad_target);
+        }
+        if any && !leaf.grad_inside.is_null() {
+            put(each(|j| outer[j].mul(t[j]).mul(d[j])), leaf.grad_inside);
+        }
+        if any && !leaf.grad_outside.is_null() {
+            let loss = loss();
+            put(
+                each(|j| g[j].mul(loss[j].sub(splat.shift))),
+                leaf.grad_outside,
+            );
+        }
+    }
+    if special {
+        let outer = weigh(pull(), outside);
+        if want & want::CURVATURE != 0 {
+            let g = weigh(weigh(outer, inside), inside);
+            let direction: [L; U] = if leaf.direction.is_null() {
+                [one; U]
+            } else {
+                load(leaf.direction, i)
+            };
+            let h = each(|j| curve[j].curvature(e[j]).mul(g[j]).mul(direction[j]));
+            store(unmasked(h), leaf.grad_input, i);
+        } else {
+            let is_beta = want & want::BETA != 0;
+            let slope = |j: usize| {
+                if is_beta {
+                    curve[j].beta_slope(t[j])
+                } else {
+                    curve[j].delta_slope(e[j], t[j])
+                }
+            };
+            add_to::<L, U>(sums, unmasked(each(|j| slope(j).mul(outer[j]))));
+        }
     }
 }
 
+/// Adds to the first `U` sums, then brings the next ones to the front.
 #[inline(always)]
-unsafe fn pass<L: Lanes, S: Sink<L>, const E: bool>(
-    input: *const f32,
-    target: *const f32,
-    n: usize,
-    curve: Curve<L, E>,
-    mut sink: S,
-) -> S {
-    let mut i = 0;
-    while i < n {
-        let end = i + LEAF.min(n - i);
-        while end - i >= STEP {
-            let x: [L; UNROLL] = load4(input.add(i));
-            let y: [L; UNROLL] = load4(target.add(i));
-            let d = each(|j| x[j].sub(y[j]));
-            let t = each(|j| curve.slope(d[j]));
-            sink.step(i, &curve, d, t);
-            i += STEP;
-        }
-        while i < end {
-            let k = LANES.min(end - i);
-            let d = L::sub(load_k(input.add(i), k), load_k(target.add(i), k));
-            sink.tail(i, k, &curve, d, curve.slope(d));
-            i += k;
-        }
-        sink.leaf();
+fn add_to<L: Lanes, const U: usize>(sums: &mut [L; UNROLL], v: [L; U]) {
+    for j in 0..U {
+        sums[j] = sums[j].add(v[j]);
     }
-    sink
+    *sums = each(|j| sums[(j + U) % UNROLL]);
 }
 
 #[inline(always)]
-fn each<T, F: FnMut(usize) -> T>(f: F) -> [T; UNROLL] {
+fn total_of<L: Lanes>(sums: [L; UNROLL]) -> f64 {
+    let [a, b, c, d] = sums.map(L::fold);
+    (a + b) + (c + d)
+}
+
+#[inline(always)]
+fn each<T, const N: usize>(f: impl FnMut(usize) -> T) -> [T; N] {
     core::array::from_fn(f)
 }
 
 #[inline(always)]
-unsafe fn load4<L: Lanes>(p: *const f32) -> [L; UNROLL] {
-    each(|j| L::load(p.add(j * LANES)))
+unsafe fn load<L: Lanes, const U: usize>(p: *const f32, i: usize) -> [L; U] {
+    each(|j| L::load(p.add(i + j * LANES)))
 }
 
 #[inline(always)]
-unsafe fn store4<L: Lanes>(p: *mut f32, v: [L; UNROLL]) {
+unsafe fn store<L: Lanes, const U: usize>(v: [L; U], p: *mut f32, i: usize) {
     for (j, v) in v.into_iter().enumerate() {
-        v.store(p.add(j * LANES));
+        v.store(p.add(i + j * LANES));
     }
 }
 
 #[inline(always)]
-unsafe fn load_k<L: Lanes>(p: *const f32, k: usize) -> L {
-    if k == LANES { L::load(p) } else { L::load_part(p, k) }
+unsafe fn load_mask<L: Lanes, const U: usize>(p: *const u8, i: usize) -> [L; U] {
+    each(|j| {
+        L::zero_bytes(u32::from_le(
+            p.add(i + j * LANES).cast::<u32>().read_unaligned(),
+        ))
+    })
+}
+
+/// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles.
+#[inline(always)]
+unsafe fn locate(job: &Job, at: usize, rows: bool, work: *mut Work) -> Leaf {
+    let offset = at - job.origin;
+    let tiles = &raw mut (*work).tiles;
+    let array = |p: *mut f32| if p.is_null() { p } else { p.add(offset) };
+    let operand = |kind: u32, p: *const f32, tile: *const Tile| {
+        if kind == kind::FULL {
+            p.add(offset)
+        } else {
+            tile.cast()
+        }
+    };
+    Leaf {
+        input: job.input.add(offset),
+        target: job.target.add(offset),
+        inside: operand(job.inside_kind, job.inside, &raw const (*tiles).inside),
+        outside: operand(job.outside_kind, job.outside, &raw const (*tiles).outside),
+        upstream: operand(
+            job.upstream_kind,
+            job.upstream,
+            &raw const (*tiles).upstream,
+        ),
+        direction: array(job.direction.cast_mut()),
+        pre: (&raw const (*tiles).pre).cast(),
+        inv: (&raw const (*tiles).inv).cast(),
+        lim: (&raw const (*tiles).lim).cast(),
+        half: (&raw const (*tiles).half).cast(),
+        mask: if job.mask_kind == kind::FULL {
+            job.mask.add(offset)
+        } else {
+            (&raw const (*tiles).mask).cast()
+        },
+        out: if rows {
+            (&raw mut (*tiles).losses).cast()
+        } else {
+            array(job.out)
+        },
+        grad_input: array(job.grad_input),
+        grad_target: array(job.grad_target),
+        grad_inside: array(job.grad_inside),
+        grad_outside: array(job.grad_outside),
+    }
+}
+
+/// Locates a leaf and fills its tiles. A tile that is the same for all leaves is filled for the
+/// first. With `all`, the pass reads every tile, needed or not.
+#[inline(never)]
+unsafe fn spread(job: &Job, at: usize, len: usize, is_first: bool, all: bool, work: *mut Work) {
+    (*work).leaf = locate(job, at, job.want & want::ROWS != 0, work);
+    let tiles = &raw mut (*work).tiles;
+    let all = all || job.count != count::NOTHING;
+    let fill = |kind: u32, number: &f32, p: *const f32, tile: *mut Tile| {
+        fill(
+            job,
+            kind,
+            if kind == kind::NUMBER { number } else { p },
+            at,
+            len,
+            is_first,
+            tile.cast(),
+        );
+    };
+    if all {
+        let columns = |j: usize| job.curves.wrapping_add(j * job.row_length);
+        fill(job.curves_kind, &job.pre, columns(0), &raw mut (*tiles).pre);
+        fill(job.curves_kind, &job.inv, columns(1), &raw mut (*tiles).inv);
+        fill(job.curves_kind, &job.lim, columns(2), &raw mut (*tiles).lim);
+        fill(
+            job.curves_kind,
+            &job.half,
+            columns(3),
+            &raw mut (*tiles).half,
+        );
+    }
+    if all || job.shape & shape::WEIGHTED != 0 {
+        fill(
+            job.inside_kind,
+            &job.inside_number,
+            job.inside,
+            &raw mut (*tiles).inside,
+        );
+        fill(
+            job.outside_kind,
+            &job.outside_number,
+            job.outside,
+            &raw mut (*tiles).outside,
+        );
+    }
+    if job.want & want::UPSTREAM != 0 {
+        fill(
+            job.upstream_kind,
+            &1.0,
+            job.upstream,
+            &raw mut (*tiles).upstream,
+        );
+    }
+    if all || job.shape & shape::MASKED != 0 {
+        let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
+        match job.mask_kind {
+            kind::NUMBER if is_first => write_all(mask, 1, len),
+            kind::ROW => each_row(job, at, len, |j, count, row| {
+                write_all(mask.add(j), job.mask.add(row).read(), count)
+            }),
+            _ => {}
+        }
+    }
+}
+
+#[inline(never)]
+unsafe fn fill(
+    job: &Job,
+    kind: u32,
+    p: *const f32,
+    at: usize,
+    len: usize,
+    is_first: bool,
+    tile: *mut f32,
+) {
+    match kind {
+        kind::NUMBER if is_first => write_all(tile, p.read(), len),
+        kind::ROW => each_row(job, at, len, |j, count, row| {
+            write_all(tile.add(j), p.add(row).read(), count)
+        }),
+        kind::COLUMN if is_first || LEAF % row_length(job) != 0 => {
+            let length = row_length(job);
+            let mut column = at % length;
+            for j in 0..len {
+                tile.add(j).write(p.add(column).read());
+                column = if column + 1 == length { 0 } else { column + 1 };
+            }
+        }
+        _ => {}
+    }
 }
 
 #[inline(always)]
-unsafe fn store_k<L: Lanes>(v: L, p: *mut f32, k: usize) {
-    if k == LANES { v.store(p) } else { v.store_part(p, k) }
+unsafe fn write_all<T: Copy>(p: *mut T, value: T, len: usize) {
+    for j in 0..len {
+        p.add(j).write(value);
+    }
+}
+
+/// Rows and columns exist only where their length is not 0; saying so leaves no panic behind.
+#[inline(always)]
+unsafe fn row_length(job: &Job) -> usize {
+    core::hint::assert_unchecked(job.row_length != 0);
+    job.row_length
+}
+
+/// Calls `f(j, count, row)` for each piece of a row in `at .. at + len`: `count` elements from `at + j`.
+#[inline(always)]
+unsafe fn each_row(job: &Job, at: usize, len: usize, mut f: impl FnMut(usize, usize, usize)) {
+    let length = row_length(job);
+    let mut row = at / length - job.row_origin;
+    let mut left = length - at % length;
+    let mut j = 0;
+    while j < len {
+        let count = left.min(len - j);
+        f(j, count, row);
+        j += count;
+        row += 1;
+        left = length;
+    }
+}
+
+/// Copies the last `k` elements of the leaf at `at`, from `i` on, to where zeros follow them, and
+/// has the leaf be there. A padded element has residual 0, weight 0, and is masked.
+#[inline(never)]
+unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, plain: bool, work: *mut Work) {
+    let pads = &raw mut (*work).pads;
+    let home = locate(job, at, job.want & want::ROWS != 0, work);
+    let read = |p: *const f32, pad: *mut Pad| pad_from(p, i, k, pad);
+    let write = |p: *mut f32, pad: *mut Pad| pad_from(p, i, k, pad).cast_mut();
+    let leaf = &mut (*work).leaf;
+    leaf.input = read(home.input, &raw mut (*pads).input);
+    leaf.target = read(home.target, &raw mut (*pads).target);
+    if job.want & want::UPSTREAM != 0 {
+        leaf.upstream = read(home.upstream, &raw mut (*pads).upstream);
+    }
+    if !plain {
+        leaf.inside = read(home.inside, &raw mut (*pads).inside);
+        leaf.outside = read(home.outside, &raw mut (*pads).outside);
+        leaf.direction = read(home.direction, &raw mut (*pads).direction);
+        leaf.pre = read(home.pre, &raw mut (*pads).pre);
+        leaf.inv = read(home.inv, &raw mut (*pads).inv);
+        leaf.lim = read(home.lim, &raw mut (*pads).lim);
+        leaf.half = read(home.half, &raw mut (*pads).half);
+        let mask: *mut u8 = (&raw mut (*pads).mask).cast();
+        for j in 0..STEP {
+            mask.add(j).write(if j < k {
+                home.mask.add(i + j).read()
+            } else {
+                0
+            });
+        }
+        leaf.mask = mask;
+    }
+    leaf.out = write(home.out, &raw mut (*pads).out);
+    leaf.grad_input = write(home.grad_input, &raw mut (*pads).grad_input);
+    leaf.grad_target = write(home.grad_target, &raw mut (*pads).grad_target);
+    leaf.grad_inside = write(home.grad_inside, &raw mut (*pads).grad_inside);
+    leaf.grad_outside = write(home.grad_outside, &raw mut (*pads).grad_outside);
+}
+
+/// Brings results home from where [`pad`] sent them.
+#[inline(never)]
+unsafe fn unpad(job: &Job, at: usize, i: usize, k: usize, work: *mut Work) {
+    let pads = &raw const (*work).pads;
+    let home = locate(job, at, job.want & want::ROWS != 0, work);
+    let back = |p: *mut f32, pad: *const Pad| {
+        if !p.is_null() {
+            copy(pad.cast(), p.add(i), k);
+        }
+    };
+    back(home.out, &raw const (*pads).out);
+    back(home.grad_input, &raw const (*pads).grad_input);
+    back(home.grad_target, &raw const (*pads).grad_target);
+    back(home.grad_inside, &raw const (*pads).grad_inside);
+    back(home.grad_outside, &raw const (*pads).grad_outside);
+}
+
+#[inline(never)]
+unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f32 {
+    if p.is_null() {
+        return p;
+    }
+    pad.write([0.0; STEP]);
+    copy(p.add(i), pad.cast(), k);
+    pad.cast()
+}
+
+#[inline(never)]
+unsafe fn copy(from: *const f32, to: *mut f32, k: usize) {
+    for j in 0..k {
+        // Volatile: it is 15 elements at most, not worth a call to copy a block.
+        to.add(j).write_volatile(from.add(j).read());
+    }
+}
+
+/// Adds the losses of a leaf up, row by row. A row may have begun in an earlier leaf or call.
+#[inline(never)]
+unsafe fn fold_rows(job: &Job, at: usize, len: usize, work: *mut Work) {
+    let losses: *const f32 = (&raw const (*work).tiles.losses).cast();
+    let mut sum = (*work).totals.row;
+    each_row(job, at, len, |j, count, row| {
+        for i in j..j + count {
+            sum += f64::from(losses.add(i).read());
+        }
+        if (at + j + count) % row_length(job) == 0 {
+            job.out.add(row).write((sum * f64::from(job.scale)) as f32);
+            sum = 0.0;
+        }
+    });
+    (*work).totals.row = sum;
+}
+
+unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
+    let mut done = 0;
+    while done < n {
+        let len = LEAF.min(n - done);
+        spread(job, first + done, len, done == 0, true, work);
+        counts::<L>(job, first + done, len, work);
+        done += len;
+    }
+}
+
+/// Counts a leaf, or adds its weights up.
+#[inline(never)]
+unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
+    let mut leaf = locate(job, at, false, work);
+    let tail = len % STEP;
+    let mut sums = [L::splat(0.0); UNROLL];
+    let mut end = len - tail;
+    let mut is_last = tail == 0;
+    let mut i = 0;
+    loop {
+        while i < end {
+            let [mut value]: [L; 1] = if job.count == count::UNMASKED {
+                [L::splat(1.0)]
+            } else {
+                load(leaf.outside, i)
+            };
+            if job.count == count::NONZERO {
+                value = L::splat(1.0).drop(value.eq(L::splat(0.0)));
+            }
+            let [mut masked]: [L; 1] = load_mask(leaf.mask, i);
+            if job.ignore_nan != 0 {
+                let [y]: [L; 1] = load(leaf.target, i);
+                masked = masked.or(y.nan());
+            }
+            add_to(&mut sums, [value.drop(masked)]);
+            i += LANES;
+        }
+        if is_last {
+            break;
+        }
+        is_last = true;
+        pad(job, at, end, tail, false, work);
+        leaf = (*work).leaf;
+        (i, end) = (0, STEP);
+    }
+    (*work).totals.count += total_of(sums);
 }

@@ -8,6 +8,8 @@ pub const LANES: usize = 4;
 
 /// A vector of [`LANES`] floats. Implementations are `#[inline(always)]`: a call would cost more
 /// than the operation.
+///
+/// A mask is a vector too: all bits of a lane set, or none.
 pub trait Lanes: Copy {
     fn splat(x: f32) -> Self;
     fn add(self, other: Self) -> Self;
@@ -17,8 +19,22 @@ pub trait Lanes: Copy {
     fn pmin(self, other: Self) -> Self;
     /// `self < other ? other : self`. A NaN in `self` survives.
     fn pmax(self, other: Self) -> Self;
+    fn abs(self) -> Self;
     /// The lanes as `f64`, added as `(0 + 1) + (2 + 3)`.
     fn fold(self) -> f64;
+
+    /// The mask of lanes equal to those of `other`.
+    fn eq(self, other: Self) -> Self;
+    /// The mask of lanes not below those of `other`.
+    fn ge(self, other: Self) -> Self;
+    /// The mask of NaN lanes.
+    fn nan(self) -> Self;
+    /// The mask of lanes whose byte is zero, lane 0 in the lowest byte.
+    fn zero_bytes(bytes: u32) -> Self;
+    fn or(self, mask: Self) -> Self;
+    fn and(self, mask: Self) -> Self;
+    /// The lanes, with +0 where the mask is set.
+    fn drop(self, mask: Self) -> Self;
 
     /// # Safety
     /// `p` is valid for reading `LANES` floats.
@@ -26,14 +42,6 @@ pub trait Lanes: Copy {
     /// # Safety
     /// `p` is valid for writing `LANES` floats.
     unsafe fn store(self, p: *mut f32);
-    /// Loads the first `k` lanes, 1 to 3, and zeros.
-    /// # Safety
-    /// `p` is valid for reading `k` floats.
-    unsafe fn load_part(p: *const f32, k: usize) -> Self;
-    /// Stores the first `k` lanes, 1 to 3.
-    /// # Safety
-    /// `p` is valid for writing `k` floats.
-    unsafe fn store_part(self, p: *mut f32, k: usize);
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -67,12 +75,47 @@ mod wasm {
             f32x4_pmax(self, other)
         }
         #[inline(always)]
+        fn abs(self) -> Self {
+            f32x4_abs(self)
+        }
+        #[inline(always)]
         fn fold(self) -> f64 {
             let low = f64x2_promote_low_f32x4(self);
             let high = f64x2_promote_low_f32x4(i64x2_shuffle::<1, 1>(self, self));
             let low = f64x2_extract_lane::<0>(low) + f64x2_extract_lane::<1>(low);
             low + (f64x2_extract_lane::<0>(high) + f64x2_extract_lane::<1>(high))
         }
+
+        #[inline(always)]
+        fn eq(self, other: Self) -> Self {
+            f32x4_eq(self, other)
+        }
+        #[inline(always)]
+        fn ge(self, other: Self) -> Self {
+            f32x4_ge(self, other)
+        }
+        #[inline(always)]
+        fn nan(self) -> Self {
+            f32x4_ne(self, self)
+        }
+        #[inline(always)]
+        fn zero_bytes(bytes: u32) -> Self {
+            let byte_of_lane = u32x4(0xff, 0xff00, 0xff_0000, 0xff00_0000);
+            i32x4_eq(v128_and(u32x4_splat(bytes), byte_of_lane), i32x4_splat(0))
+        }
+        #[inline(always)]
+        fn or(self, mask: Self) -> Self {
+            v128_or(self, mask)
+        }
+        #[inline(always)]
+        fn and(self, mask: Self) -> Self {
+            v128_and(self, mask)
+        }
+        #[inline(always)]
+        fn drop(self, mask: Self) -> Self {
+            v128_andnot(self, mask)
+        }
+
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self {
             v128_load(p.cast())
@@ -81,73 +124,82 @@ mod wasm {
         unsafe fn store(self, p: *mut f32) {
             v128_store(p.cast(), self);
         }
-        #[inline(always)]
-        unsafe fn load_part(p: *const f32, k: usize) -> Self {
-            match k {
-                1 => v128_load32_zero(p.cast()),
-                2 => v128_load64_zero(p.cast()),
-                _ => v128_load32_lane::<2>(v128_load64_zero(p.cast()), p.add(2).cast()),
-            }
-        }
-        #[inline(always)]
-        unsafe fn store_part(self, p: *mut f32, k: usize) {
-            v128_store32_lane::<0>(self, p.cast());
-            if k > 1 {
-                v128_store32_lane::<1>(self, p.add(1).cast());
-            }
-            if k > 2 {
-                v128_store32_lane::<2>(self, p.add(2).cast());
-            }
-        }
     }
 }
 
+fn mask(bits: [bool; LANES]) -> [f32; LANES] {
+    bits.map(|set| f32::from_bits(if set { u32::MAX } else { 0 }))
+}
+
+fn bitwise(a: [f32; LANES], b: [f32; LANES], op: fn(u32, u32) -> u32) -> [f32; LANES] {
+    core::array::from_fn(|i| f32::from_bits(op(a[i].to_bits(), b[i].to_bits())))
+}
+
 impl Lanes for [f32; LANES] {
-    #[inline(always)]
     fn splat(x: f32) -> Self {
         [x; LANES]
     }
-    #[inline(always)]
     fn add(self, other: Self) -> Self {
         core::array::from_fn(|i| self[i] + other[i])
     }
-    #[inline(always)]
     fn sub(self, other: Self) -> Self {
         core::array::from_fn(|i| self[i] - other[i])
     }
-    #[inline(always)]
     fn mul(self, other: Self) -> Self {
         core::array::from_fn(|i| self[i] * other[i])
     }
-    #[inline(always)]
     fn pmin(self, other: Self) -> Self {
-        core::array::from_fn(|i| if other[i] < self[i] { other[i] } else { self[i] })
+        core::array::from_fn(|i| {
+            if other[i] < self[i] {
+                other[i]
+            } else {
+                self[i]
+            }
+        })
     }
-    #[inline(always)]
     fn pmax(self, other: Self) -> Self {
-        core::array::from_fn(|i| if self[i] < other[i] { other[i] } else { self[i] })
+        core::array::from_fn(|i| {
+            if self[i] < other[i] {
+                other[i]
+            } else {
+                self[i]
+            }
+        })
     }
-    #[inline(always)]
+    fn abs(self) -> Self {
+        self.map(|x| f32::from_bits(x.to_bits() & !(1 << 31)))
+    }
     fn fold(self) -> f64 {
         let [a, b, c, d] = self.map(f64::from);
         (a + b) + (c + d)
     }
-    #[inline(always)]
+
+    fn eq(self, other: Self) -> Self {
+        mask(core::array::from_fn(|i| self[i] == other[i]))
+    }
+    fn ge(self, other: Self) -> Self {
+        mask(core::array::from_fn(|i| self[i] >= other[i]))
+    }
+    fn nan(self) -> Self {
+        mask(self.map(|x| x.is_nan()))
+    }
+    fn zero_bytes(bytes: u32) -> Self {
+        mask(bytes.to_le_bytes().map(|byte| byte == 0))
+    }
+    fn or(self, mask: Self) -> Self {
+        bitwise(self, mask, |a, b| a | b)
+    }
+    fn and(self, mask: Self) -> Self {
+        bitwise(self, mask, |a, b| a & b)
+    }
+    fn drop(self, mask: Self) -> Self {
+        bitwise(self, mask, |a, b| a & !b)
+    }
+
     unsafe fn load(p: *const f32) -> Self {
         p.cast::<Self>().read_unaligned()
     }
-    #[inline(always)]
     unsafe fn store(self, p: *mut f32) {
         p.cast::<Self>().write_unaligned(self);
-    }
-    #[inline(always)]
-    unsafe fn load_part(p: *const f32, k: usize) -> Self {
-        core::array::from_fn(|i| if i < k { p.add(i).read() } else { 0.0 })
-    }
-    #[inline(always)]
-    unsafe fn store_part(self, p: *mut f32, k: usize) {
-        for (i, x) in self.into_iter().enumerate().take(k) {
-            p.add(i).write(x);
-        }
     }
 }

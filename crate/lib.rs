@@ -13,124 +13,34 @@
 //! | Huber, `delta`       | 1          | `delta`  | 1/2      |
 //! | L1                   | huge       | 1        | 0        |
 //!
-//! This file is the whole interface: pointers (byte offsets into the imported memory) and numbers
-//! in, a number out. No function keeps state, allocates or panics. The caller guarantees that each
-//! pointer is 4-byte aligned and has `n` floats behind it, that outputs are either exactly one of
-//! the inputs or disjoint from them all, and that two outputs are disjoint.
+//! With weights, `e = inside * d` takes the place of `d`, and the loss is `outside` times that of `e`.
 //!
-//! [`loss`] holds the formula, [`lanes`] the vector operations, [`kernel`] the loop.
+//! [`job`] says what a call is about, [`loss`] holds the formula, [`lanes`] the vector operations,
+//! [`kernel`] the loop. Below is the whole interface: no function keeps state, allocates or panics.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
-#![allow(unsafe_op_in_unsafe_fn)] // every `unsafe fn` here only forwards the contract above
-#![allow(clippy::too_many_arguments)] // the interface to JavaScript has numbers only, no structs
+#![allow(unsafe_op_in_unsafe_fn)] // every `unsafe fn` here only forwards the contract of `kernel::run`
 
+pub mod job;
 pub mod kernel;
 pub mod lanes;
 pub mod loss;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use crate::kernel::{Each, StoreGrad, StoreLoss, SumLoss, Uniform, run};
-    use crate::loss::Params;
-    use core::arch::wasm32::v128;
+    use crate::job::{Job, Work};
     use wasm_bindgen::prelude::wasm_bindgen;
 
-    /// Writes the loss of each element to `out`.
+    /// Does `job` for the elements `first .. first + n`; see [`crate::kernel::run`].
     #[wasm_bindgen]
-    pub unsafe fn forward(
-        input: *const f32,
-        target: *const f32,
-        out: *mut f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-        half: f32,
-    ) {
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half }, StoreLoss { out });
+    pub unsafe fn run(job: *const Job, first: usize, n: usize, work: *mut Work) {
+        crate::kernel::run::<core::arch::wasm32::v128>(&*job, first, n, work);
     }
 
-    /// Returns `total` plus the losses of at most one chunk; see [`crate::kernel`] for the order.
+    /// The bytes that `work` needs.
     #[wasm_bindgen]
-    pub unsafe fn forward_sum(
-        input: *const f32,
-        target: *const f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-        half: f32,
-        total: f64,
-    ) -> f64 {
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half }, SumLoss::new(total)).total
-    }
-
-    /// Writes `scale * t` to `grad`.
-    #[wasm_bindgen]
-    pub unsafe fn backward(
-        input: *const f32,
-        target: *const f32,
-        grad: *mut f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-        scale: f32,
-    ) {
-        let sink = StoreGrad { grad, upstream: Uniform(scale) };
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half: 0.0 }, sink);
-    }
-
-    /// Writes `upstream * t` to `grad`.
-    #[wasm_bindgen]
-    pub unsafe fn backward_each(
-        upstream: *const f32,
-        input: *const f32,
-        target: *const f32,
-        grad: *mut f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-    ) {
-        let sink = StoreGrad { grad, upstream: Each(upstream) };
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half: 0.0 }, sink);
-    }
-
-    /// `forward_sum` and `backward` in one pass over memory.
-    #[wasm_bindgen]
-    pub unsafe fn fused_sum(
-        input: *const f32,
-        target: *const f32,
-        grad: *mut f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-        half: f32,
-        scale: f32,
-        total: f64,
-    ) -> f64 {
-        let sink = (SumLoss::new(total), StoreGrad { grad, upstream: Uniform(scale) });
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half }, sink).0.total
-    }
-
-    /// `forward` and `backward` in one pass over memory.
-    #[wasm_bindgen]
-    pub unsafe fn fused(
-        input: *const f32,
-        target: *const f32,
-        out: *mut f32,
-        grad: *mut f32,
-        n: usize,
-        pre: f32,
-        inv: f32,
-        lim: f32,
-        half: f32,
-        scale: f32,
-    ) {
-        let sink = (StoreLoss { out }, StoreGrad { grad, upstream: Uniform(scale) });
-        run::<v128, _>(input, target, n, Params { pre, inv, lim, half }, sink);
+    pub fn work_size() -> usize {
+        size_of::<Work>()
     }
 
     /// Nothing here allocates, but wasm-bindgen asks for an allocator. This one always refuses.

@@ -1,61 +1,66 @@
-//! The formula, once, for the loops, for their tails and for the tests.
+//! The formula, once, for every loop, for its tail and for the tests.
 
 use crate::lanes::Lanes;
 
-/// The numbers that make one loss of the family; see the table at the head of the crate.
+/// The numbers that make one loss of the family, in one lane each; see the table at the head of
+/// the crate.
 ///
-/// `pre` is 1 for every ordinary threshold. For a threshold so small or so large that its inverse
-/// is not a normal `f32`, `pre` is a power of two that brings `d` to where it can be compared.
-#[derive(Clone, Copy, Debug)]
-pub struct Params {
-    pub pre: f32,
-    pub inv: f32,
-    pub lim: f32,
-    pub half: f32,
-}
-
-/// [`Params`] spread over the lanes.
+/// `pre` is 1 for every ordinary threshold. Where the inverse of a threshold is not a normal `f32`,
+/// `pre` is a power of two that brings `d` to where it can be compared.
 ///
-/// `EXTREME` says that `pre` counts, or that `lim` is infinite. It is a constant of the loop because
-/// its two extra steps cost the plain loop 10 to 20 % in cache.
+/// `EXTREME` says that `pre` counts, or that `lim` may be infinite. It is a constant of the loop,
+/// because its three extra steps cost the plain loop 10 to 20 % in cache.
 #[derive(Clone, Copy)]
 pub struct Curve<L, const EXTREME: bool> {
-    pre: L,
-    inv: L,
-    lim: L,
-    neg_lim: L,
-    half: L,
-    max: L,
-    neg_max: L,
+    pub pre: L,
+    pub inv: L,
+    pub lim: L,
+    pub half: L,
 }
 
 impl<L: Lanes, const EXTREME: bool> Curve<L, EXTREME> {
-    #[inline(always)]
-    pub fn new(p: Params) -> Self {
-        Self {
-            pre: L::splat(p.pre),
-            inv: L::splat(p.inv),
-            lim: L::splat(p.lim),
-            neg_lim: L::splat(-p.lim),
-            half: L::splat(p.half),
-            max: L::splat(f32::MAX),
-            neg_max: L::splat(-f32::MAX),
-        }
-    }
-
     /// The derivative of the loss at residual `d`.
     #[inline(always)]
     pub fn slope(&self, d: L) -> L {
         let d = if EXTREME { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
-        d.mul(self.inv).pmin(self.lim).pmax(self.neg_lim)
+        d.mul(self.inv)
+            .pmin(self.lim)
+            .pmax(self.lim.mul(L::splat(-1.0)))
     }
 
     /// The loss at residual `d`, whose slope is `t`.
     #[inline(always)]
     pub fn loss(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
-        let t = if EXTREME { t.pmin(self.max).pmax(self.neg_max) } else { t };
+        let t = if EXTREME {
+            t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))
+        } else {
+            t
+        };
         t.mul(d.sub(self.half.mul(t)))
+    }
+
+    /// The second derivative at residual `d`: 0 from the kink on, so 0 everywhere for L1.
+    #[inline(always)]
+    pub fn curvature(&self, d: L) -> L {
+        let kink = self.half.add(self.half).mul(self.lim);
+        // d * 0 adds nothing but the NaN of a NaN.
+        let inside = self.pre.mul(self.inv).add(d.mul(L::splat(0.0)));
+        inside.drop(d.abs().ge(kink))
+    }
+
+    /// The derivative of smooth L1 with respect to `beta`, where the slope is `t`.
+    #[inline(always)]
+    pub fn beta_slope(&self, t: L) -> L {
+        t.mul(t).mul(L::splat(-0.5))
+    }
+
+    /// The derivative of Huber with respect to `delta` at residual `d`, whose slope is `t`.
+    #[inline(always)]
+    pub fn delta_slope(&self, d: L, t: L) -> L {
+        // d - t would be inf - inf where both are infinite; the slope is clamped for that case.
+        d.sub(t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX)))
+            .abs()
     }
 }

@@ -1,0 +1,179 @@
+/**
+ * What every implementation here is tested against: the textbook formulas in f64, one element at a
+ * time. Slow on purpose, so that it can be checked by eye.
+ *
+ * With d = input - target and e = inside * d, an element's loss is outside * L(e).
+ */
+
+export type Form = 'smoothL1' | 'huber' | 'l1';
+
+/** L(d). `threshold` is beta or delta, already rounded to f32; L1 ignores it. */
+export function value(form: Form, threshold: number, d: number): number {
+  const a = Math.abs(d);
+  if (form === 'l1' || Number.isNaN(d)) return a;
+  if (form === 'huber' && threshold === 0) return 0;
+  if (a === Infinity) return Infinity;
+  if (form === 'huber') return a < threshold ? (d * d) / 2 : threshold * (a - threshold / 2);
+  return a < threshold ? (d * d) / (2 * threshold) : a - threshold / 2;
+}
+
+/** dL/dd. */
+export function slope(form: Form, threshold: number, d: number): number {
+  if (form === 'l1') return Math.sign(d);
+  if (form === 'huber') return Math.abs(d) < threshold ? d : threshold * Math.sign(d);
+  return Math.abs(d) < threshold ? d / threshold : Math.sign(d);
+}
+
+/** The second derivative with respect to d; at the kink, where it jumps, 0. */
+export function curvature(form: Form, threshold: number, d: number): number {
+  if (Number.isNaN(d)) return NaN;
+  if (form === 'l1' || Math.abs(d) >= threshold) return 0;
+  return form === 'huber' ? 1 : 1 / threshold;
+}
+
+/** dL/d(beta) or dL/d(delta). */
+export function thresholdDerivative(form: Form, threshold: number, d: number): number {
+  const a = Math.abs(d);
+  if (Number.isNaN(d)) return NaN;
+  // A residual of 0 costs nothing at any threshold, the smallest included.
+  if (form === 'l1' || d === 0) return 0;
+  if (form === 'huber') return a <= threshold ? 0 : a - threshold;
+  return a < threshold ? -(d * d) / (2 * threshold * threshold) : -1 / 2;
+}
+
+/** A number for all elements, one for each, one for each row, or one for each column. */
+export type Layout =
+  | number
+  | ArrayLike<number>
+  | { perRow: ArrayLike<number> }
+  | { perColumn: ArrayLike<number> };
+
+export interface Job {
+  form: Form;
+  /** An array holds one threshold for each column. */
+  threshold: number | ArrayLike<number>;
+  input: ArrayLike<number>;
+  target: ArrayLike<number>;
+  /** Columns; without it, everything is one row. */
+  rowLength?: number | undefined;
+  insideWeights?: Layout | undefined;
+  outsideWeights?: Layout | undefined;
+  mask?: Layout | undefined;
+  ignoreNaNTargets?: boolean | undefined;
+  reduction?: 'none' | 'sum' | 'mean' | 'rows' | undefined;
+  divisor?: 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unmasked' | number | undefined;
+  minDivisor?: number | undefined;
+  onZeroDivisor?: 'nan' | 'zero' | undefined;
+  scale?: number | undefined;
+  /** What the gradients are multiplied by; the loss is not. */
+  gradOutput?: Layout | undefined;
+}
+
+export interface Result {
+  loss: number | number[];
+  divisor: number;
+  gradInput: number[];
+  gradTarget: number[];
+  gradInsideWeights: number[];
+  gradOutsideWeights: number[];
+  /** The diagonal of the Hessian with respect to the input. */
+  hessian: number[];
+  /** The derivative to beta or delta; with one for each column, to a shift of them all. */
+  thresholdGrad: number;
+}
+
+interface Element {
+  row: number;
+  counts: boolean;
+  d: number;
+  e: number;
+  inside: number;
+  outside: number;
+  upstream: number;
+  threshold: number;
+}
+
+export function oracle(job: Job): Result {
+  const { form, reduction = 'mean', scale = 1 } = job;
+  const n = job.input.length;
+  const rowLength = job.rowLength ?? Math.max(n, 1);
+  const elements = Array.from({ length: n }, (_, i) => elementAt(job, i, rowLength));
+  const counted = elements.filter((el) => el.counts);
+  const count = countOf(job, elements, rowLength);
+  const divisor = reduction === 'mean' ? Math.max(count, job.minDivisor ?? -Infinity) : 1;
+
+  // A masked element is left out, not multiplied by zero: its value may be NaN.
+  const share = (x: number) =>
+    divisor !== 0 ? (scale * x) / divisor : job.onZeroDivisor === 'zero' ? 0 : NaN;
+  const each = (f: (el: Element) => number) => elements.map((el) => (el.counts ? share(f(el)) : 0));
+  const total = (f: (el: Element) => number) => share(sum(counted.map(f)));
+
+  const cost = (el: Element) => value(form, el.threshold, el.e);
+  const steepness = (el: Element) => el.upstream * el.outside * slope(form, el.threshold, el.e);
+  const loss = (el: Element) => el.outside * cost(el);
+
+  // Where the weights also make the divisor, (sum w L / sum w)' = (L - mean) / sum w.
+  const weightsDivide = reduction === 'mean' && job.divisor === 'weights' && divisor === count;
+  const mean = weightsDivide ? sum(counted.map((el) => el.upstream * loss(el))) / divisor : 0;
+
+  const rowTotal = (row: number) => share(sum(counted.filter((el) => el.row === row).map(loss)));
+  const rowTotals = () => Array.from({ length: n / rowLength }, (_, row) => rowTotal(row));
+
+  const gradInput = each((el) => steepness(el) * el.inside);
+  return {
+    loss: reduction === 'none' ? each(loss) : reduction === 'rows' ? rowTotals() : total(loss),
+    divisor,
+    gradInput,
+    gradTarget: gradInput.map((g) => -g),
+    gradInsideWeights: each((el) => steepness(el) * el.d),
+    gradOutsideWeights: each((el) => el.upstream * cost(el) - mean),
+    hessian: each(
+      (el) => el.upstream * el.outside * el.inside ** 2 * curvature(form, el.threshold, el.e),
+    ),
+    thresholdGrad: total(
+      (el) => el.upstream * el.outside * thresholdDerivative(form, el.threshold, el.e),
+    ),
+  };
+}
+
+function elementAt(job: Job, i: number, rowLength: number): Element {
+  const row = Math.floor(i / rowLength);
+  const column = i % rowLength;
+  const at = (layout: Layout | undefined): number => {
+    if (layout === undefined) return 1;
+    if (typeof layout === 'number') return layout;
+    if ('perRow' in layout) return layout.perRow[row] as number;
+    if ('perColumn' in layout) return layout.perColumn[column] as number;
+    return layout[i] as number;
+  };
+  const { threshold } = job;
+  const target = job.target[i] as number;
+  const d = (job.input[i] as number) - target;
+  const inside = at(job.insideWeights);
+  return {
+    row,
+    counts: at(job.mask) !== 0 && !(job.ignoreNaNTargets && Number.isNaN(target)),
+    d,
+    e: inside * d,
+    inside,
+    outside: at(job.outsideWeights),
+    upstream: at(job.gradOutput),
+    threshold: typeof threshold === 'number' ? threshold : (threshold[column] as number),
+  };
+}
+
+/** What 'mean' divides by, before `minDivisor`. */
+function countOf(job: Job, elements: Element[], rowLength: number): number {
+  const { divisor = 'elements' } = job;
+  const weights = elements.filter((el) => el.counts).map((el) => el.outside);
+  if (typeof divisor === 'number') return divisor;
+  if (divisor === 'elements') return elements.length;
+  if (divisor === 'rows') return elements.length / rowLength;
+  if (divisor === 'weights') return sum(weights);
+  if (divisor === 'nonzeroWeights') return weights.filter((w) => w !== 0).length;
+  return weights.length;
+}
+
+function sum(xs: number[]): number {
+  return xs.reduce((total, x) => total + x, 0);
+}
