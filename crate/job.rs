@@ -27,7 +27,7 @@ pub mod want {
     pub const GRAD: u32 = 8;
     /// With `GRAD`, `CURVATURE` and the two below: multiplied by the operand `upstream`.
     pub const UPSTREAM: u32 = 16;
-    /// The diagonal of the Hessian, stored in `grad_input`.
+    /// The diagonal of the Hessian, stored in `grad_input`. `half` is the threshold itself.
     pub const CURVATURE: u32 = 32;
     /// The derivative with respect to `beta`, added to [`super::Totals::loss`].
     pub const BETA: u32 = 64;
@@ -50,9 +50,9 @@ pub mod shape {
     pub const WEIGHTED: u32 = 1;
     /// `mask` and `ignore_nan` count.
     pub const MASKED: u32 = 2;
-    /// `pre` is not 1, or `lim` is infinite.
-    pub const EXTREME: u32 = 4;
-    /// There is a threshold for each column.
+    /// `pre` is not 1.
+    pub const SCALED: u32 = 4;
+    /// There is a threshold for each column, or `lim` is infinite.
     pub const COLUMNS: u32 = 8;
     /// More than the gradient to the input, or something to accumulate to, or to count.
     pub const MORE: u32 = 16;

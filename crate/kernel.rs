@@ -47,19 +47,19 @@ pub const LEAF: usize = 1024;
 /// one of the full-size inputs, or overlaps no input; two outputs do not overlap.
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
     macro_rules! pass {
-        ($u:expr, $want:expr, $extreme:literal, $columns:literal, $weighted:literal, $masked:literal) => {
-            pass::<L, $u, { $want }, $extreme, $columns, $weighted, $masked>(job, first, n, work)
+        ($u:expr, $want:expr, $scaled:literal, $columns:literal, $weighted:literal, $masked:literal) => {
+            pass::<L, $u, { $want }, $scaled, $columns, $weighted, $masked>(job, first, n, work)
         };
     }
     macro_rules! plain {
-        ($extreme:literal) => {
+        ($scaled:literal) => {
             match job.want {
-                want::SUM => pass!(4, want::SUM, $extreme, false, false, false),
-                want::STORE => pass!(4, want::STORE, $extreme, false, false, false),
-                want::GRAD => pass!(4, want::GRAD, $extreme, false, false, false),
-                want::GRAD_EACH => pass!(4, want::GRAD_EACH, $extreme, false, false, false),
-                want::SUM_GRAD => pass!(4, want::SUM_GRAD, $extreme, false, false, false),
-                _ => pass!(2, want::ANY, $extreme, false, false, false),
+                want::SUM => pass!(4, want::SUM, $scaled, false, false, false),
+                want::STORE => pass!(4, want::STORE, $scaled, false, false, false),
+                want::GRAD => pass!(4, want::GRAD, $scaled, false, false, false),
+                want::GRAD_EACH => pass!(4, want::GRAD_EACH, $scaled, false, false, false),
+                want::SUM_GRAD => pass!(4, want::SUM_GRAD, $scaled, false, false, false),
+                _ => pass!(2, want::ANY, $scaled, false, false, false),
             }
         };
     }
@@ -71,7 +71,7 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         }
         _ => match job.shape {
             0 => plain!(false),
-            shape::EXTREME => plain!(true),
+            shape::SCALED => plain!(true),
             _ => match job.shape & !shape::MORE {
                 0 => pass!(2, want::ANY, false, false, false, false),
                 shape::WEIGHTED => pass!(2, want::ANY, false, false, true, false),
@@ -84,10 +84,10 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
 }
 
 /// The numbers of a job in all lanes.
-struct Splat<L, const EXTREME: bool> {
+struct Splat<L, const SCALED: bool, const COLUMNS: bool> {
     want: u32,
     accumulate: bool,
-    curve: Curve<L, EXTREME>,
+    curve: Curve<L, SCALED, COLUMNS>,
     scale: L,
     grad_scale: L,
     shift: L,
@@ -99,7 +99,7 @@ unsafe fn pass<
     L: Lanes,
     const U: usize,
     const WANT: u32,
-    const EXTREME: bool,
+    const SCALED: bool,
     const COLUMNS: bool,
     const WEIGHTED: bool,
     const MASKED: bool,
@@ -111,7 +111,7 @@ unsafe fn pass<
 ) {
     let plain = WANT != want::ANY && WANT != want::SPECIAL;
     let rows = WANT == want::ANY && job.want & want::ROWS != 0;
-    let splat = Splat::<L, EXTREME> {
+    let splat = Splat::<L, SCALED, COLUMNS> {
         want: job.want,
         accumulate: job.accumulate != 0,
         curve: Curve {
@@ -143,7 +143,7 @@ unsafe fn pass<
         let mut i = 0;
         loop {
             while i < end {
-                step::<L, U, WANT, EXTREME, COLUMNS, WEIGHTED, MASKED>(&splat, &leaf, i, &mut sums);
+                step::<L, U, WANT, SCALED, COLUMNS, WEIGHTED, MASKED>(&splat, &leaf, i, &mut sums);
                 i += U * LANES;
             }
             if is_last {
@@ -177,12 +177,12 @@ unsafe fn step<
     L: Lanes,
     const U: usize,
     const WANT: u32,
-    const EXTREME: bool,
+    const SCALED: bool,
     const COLUMNS: bool,
     const WEIGHTED: bool,
     const MASKED: bool,
 >(
-    splat: &Splat<L, EXTREME>,
+    splat: &Splat<L, SCALED, COLUMNS>,
     leaf: &Leaf,
     i: usize,
     sums: &mut [L; UNROLL],
@@ -210,7 +210,7 @@ unsafe fn step<
     } else {
         [L::splat(0.0); U]
     };
-    let curve: [Curve<L, EXTREME>; U] = if COLUMNS {
+    let curve: [Curve<L, SCALED, COLUMNS>; U] = if COLUMNS {
         let pre: [L; U] = load(leaf.pre, i);
         let inv: [L; U] = load(leaf.inv, i);
         let lim: [L; U] = load(leaf.lim, i);

@@ -8,21 +8,21 @@ use crate::lanes::Lanes;
 /// `pre` is 1 for every ordinary threshold. Where the inverse of a threshold is not a normal `f32`,
 /// `pre` is a power of two that brings `d` to where it can be compared.
 ///
-/// `EXTREME` says that `pre` counts, or that `lim` may be infinite. It is a constant of the loop,
-/// because its three extra steps cost the plain loop 10 to 20 % in cache.
+/// `SCALED` says that `pre` counts, `UNBOUNDED` that `lim` may be infinite. They are constants of
+/// the loop, because their extra steps cost the plain loop 10 to 20 % in cache.
 #[derive(Clone, Copy)]
-pub struct Curve<L, const EXTREME: bool> {
+pub struct Curve<L, const SCALED: bool, const UNBOUNDED: bool> {
     pub pre: L,
     pub inv: L,
     pub lim: L,
     pub half: L,
 }
 
-impl<L: Lanes, const EXTREME: bool> Curve<L, EXTREME> {
+impl<L: Lanes, const SCALED: bool, const UNBOUNDED: bool> Curve<L, SCALED, UNBOUNDED> {
     /// The derivative of the loss at residual `d`.
     #[inline(always)]
     pub fn slope(&self, d: L) -> L {
-        let d = if EXTREME { d.mul(self.pre) } else { d };
+        let d = if SCALED { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
         d.mul(self.inv)
             .pmin(self.lim)
@@ -33,7 +33,7 @@ impl<L: Lanes, const EXTREME: bool> Curve<L, EXTREME> {
     #[inline(always)]
     pub fn loss(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
-        let t = if EXTREME {
+        let t = if UNBOUNDED {
             t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))
         } else {
             t
@@ -41,10 +41,11 @@ impl<L: Lanes, const EXTREME: bool> Curve<L, EXTREME> {
         t.mul(d.sub(self.half.mul(t)))
     }
 
-    /// The second derivative at residual `d`: 0 from the kink on, so 0 everywhere for L1.
+    /// The second derivative at residual `d`: 0 from the kink on, so 0 everywhere for L1. The
+    /// kink is the threshold itself, in place of `half`.
     #[inline(always)]
     pub fn curvature(&self, d: L) -> L {
-        let kink = self.half.add(self.half).mul(self.lim);
+        let kink = self.half;
         // d * 0 adds nothing but the NaN of a NaN.
         let inside = self.pre.mul(self.inv).add(d.mul(L::splat(0.0)));
         inside.drop(d.abs().ge(kink))

@@ -121,11 +121,12 @@ function putOff({ delay, hour }: Flights, scales: Scales, minutes: number): numb
 // ---- the report -------------------------------------------------------------------------------
 
 const count = (n: number) => n.toLocaleString('en');
+const percent = (part: number) => `${(100 * part).toFixed(1)} %`;
 const title = (text: string) => console.log(`\n${text}\n`);
 
 /** A line of a table: a wide cell, then narrow ones flush right. */
 function row(first: string, ...cells: string[]): void {
-  console.log(`  ${first.padEnd(32)}${cells.map((cell) => cell.padStart(16)).join('')}`);
+  console.log(`  ${first.padEnd(29)}${cells.map((cell) => cell.padStart(17)).join('')}`);
 }
 
 function progress(name: string, total: number, unit: string): SingleBar {
@@ -142,6 +143,15 @@ function progress(name: string, total: number, unit: string): SingleBar {
   return bar;
 }
 
+function showDelays(delays: ReturnType<typeof boxPlot>, n: number): void {
+  const { low, high, first, last, from, to, outliers } = delays;
+  console.log(`
+${count(n)} flights in the USA, January to June 2001: minutes late on arrival.
+The middle half lies between ${low} and ${high}, the extremes are ${count(first)} and ${count(last)}.
+Outliers are those below ${from} and above ${to}, three interquartile ranges from the middle half:
+${count(outliers)} flights, ${percent(outliers / n)}. The robust fit is not told which.`);
+}
+
 function showFit({ losses, steps }: Fit, milliseconds: number): void {
   row('epoch', 'mean loss', 'longest step');
   for (const epoch of [1, 2, 3, 4, 5, 6, 8, 10, 15, EPOCHS]) {
@@ -155,16 +165,16 @@ function showFit({ losses, steps }: Fit, milliseconds: number): void {
   console.log(`  An epoch took ${each} ms: predictions, loss and gradient, and the chain rule.`);
 }
 
-function showLines(scales: Scales, lines: Record<string, Line>): void {
+function showLines(scales: Scales, ...columns: [name: string, line: Line][]): void {
   const units = [
     ['average flight (min)', 1],
-    ['per hour later in the day (min)', scales.hour.sd],
-    ['per 1,000 miles farther (min)', scales.distance.sd / 1000],
+    ['each hour later (min)', scales.hour.sd],
+    ['each 1,000 miles more (min)', scales.distance.sd / 1000],
     ['at the weekend (min)', scales.weekend.sd],
   ] as const;
-  row('', ...Object.keys(lines));
+  row('', ...columns.map(([name]) => name));
   for (const [j, [name, unit]] of units.entries()) {
-    row(name, ...Object.values(lines).map((line) => (line[j]! / unit).toFixed(2)));
+    row(name, ...columns.map(([, line]) => (line[j]! / unit).toFixed(2)));
   }
 }
 
@@ -176,19 +186,21 @@ function showGradientCheck(line: Line, flights: Flights, beta: number, scratch: 
     row(name, ...pair, relativeErrors[j]!.toExponential(1));
   }
   const worst = Math.max(...relativeErrors);
-  if (!(worst < 1e-5)) throw new Error(`The gradient is wrong by a factor of 1 + ${worst}.`);
+  if (!(worst < 1e-5)) throw new Error(`The gradient is wrong: its relative error is ${worst}.`);
 }
 
 /** `bytes` an element: two floats read and one written; in DRAM a store first reads its line. */
 function showRace(flights: Flights, beta: number, scratch: Scratch, n: number, bytes: number) {
-  const [prediction, observed, gradient] = [
-    scratch.prediction.subarray(0, n),
-    flights.delay.subarray(0, n),
-    scratch.gradient.subarray(0, n),
-  ];
+  const first = (column: Float32Array) => column.subarray(0, n);
+  const job = [
+    first(scratch.prediction),
+    first(flights.delay),
+    first(scratch.gradient),
+    beta,
+  ] as const;
   const passes = Math.round(flights.delay.length / n);
   row(`${count(n)} rows, ${(12e-6 * n).toFixed(1)} MB`, 'times as long', 'a pass', 'bandwidth');
-  for (const { name, ratio, milliseconds } of race([prediction, observed, gradient, beta], passes)) {
+  for (const { name, ratio, milliseconds } of race(job, passes)) {
     row(
       `  ${name}`,
       ratio.toFixed(1),
@@ -206,15 +218,11 @@ function analyse(flights: Flights, scratch: Scratch): Scene {
   };
   const n = flights.delay.length;
   const delays = boxPlot(flights.delay);
-  console.log(`
-${count(n)} flights in the USA, January to June 2001: minutes late on arrival.
-The middle half lies between ${delays.low} and ${delays.high}, the extremes are ${count(delays.first)} and ${count(delays.last)}.
-Outliers are those below ${delays.from} and above ${delays.to}, three interquartile ranges from the middle half:
-${count(delays.outliers)} flights, ${((100 * delays.outliers) / n).toFixed(1)} %. The robust fit is not told which.`);
+  showDelays(delays, n);
 
   // Huber's choice is 1.345 sigma, and a normal distribution's interquartile range is 1.349 sigma.
   const beta = delays.box;
-  title(`1. The fit: gradient descent on smooth L1, beta = ${beta} min, one interquartile range`);
+  title(`1. The fit: gradient descent on smooth L1, beta = ${beta} min, the interquartile range`);
   const bar = progress('Fitting', EPOCHS, 'epochs');
   const start = performance.now();
   const fit = fitRobust(flights, beta, scratch, (epoch) => bar.update(epoch));
@@ -223,46 +231,56 @@ ${count(delays.outliers)} flights, ${((100 * delays.outliers) / n).toFixed(1)} %
   showFit(fit, milliseconds);
   const robust = fit.line;
 
-  title('2. The coefficients: smooth L1 sees every flight and agrees with least squares that does not');
-  const leastSquaresOfAll = leastSquares(flights, () => true);
-  const withoutOutliers = leastSquares(flights, delays.isUsual);
-  showLines(scales, {
-    'smooth L1': robust,
-    'l.s., no outl.': withoutOutliers,
-    'least squares': leastSquaresOfAll,
-  });
+  title('2. The coefficients, beside least squares without the outliers and of all flights');
+  const trimmed = leastSquares(flights, delays.isUsual);
+  const squares = leastSquares(flights, () => true);
+  showLines(
+    scales,
+    ['smooth L1', robust],
+    ['without outliers', trimmed],
+    ['of all flights', squares],
+  );
 
-  title('3. The gradient half way to the fit, beside central differences in double precision');
+  title('3. The gradient, half way to the fit, beside central differences in double precision');
   const halfWay = mapLine(robust, (value) => value / 2);
   showGradientCheck(halfWay, flights, beta, scratch);
 
-  title(`4. Loss and gradient in one pass over the residuals of the fit, one thread, median of ${ROUNDS} rounds`);
+  title(
+    '4. The time of one pass of loss and gradient, by one thread, over the residuals of the fit',
+  );
   predict(robust, flights, scratch.prediction);
   showRace(flights, beta, scratch, n, 16);
   showRace(flights, beta, scratch, 16384, 12);
+  console.log(`
+  Medians of ${ROUNDS} rounds; in every round all three take turns on the same arrays, and each was
+  checked before. An element is 12 bytes: two floats are read and one is written. The first block
+  does not fit an L2 cache, and there a store first reads its cache line: 16 bytes.`);
 
-  const putOffFlights = putOff(flights, scales, DAY);
-  title(`5. ${count(putOffFlights)} evening flights are recorded a day late: which line moves?`);
+  const evening = putOff(flights, scales, DAY);
+  title(
+    `5. And with ${count(evening)} evening flights (${percent(evening / n)}) recorded a day late`,
+  );
   const corrupted = {
-    flights: putOffFlights,
+    flights: evening,
     robust: fitRobust(flights, beta, scratch).line,
     leastSquares: leastSquares(flights, () => true),
   };
   putOff(flights, scales, -DAY);
-  showLines(scales, {
-    'smooth L1': robust,
-    'corrupted': corrupted.robust,
-    'least squares': leastSquaresOfAll,
-    'corrupted ': corrupted.leastSquares,
-  });
+  showLines(
+    scales,
+    ['smooth L1', robust],
+    ['... after', corrupted.robust],
+    ['least squares', squares],
+    ['... after', corrupted.leastSquares],
+  );
 
   return {
     flights,
     hourOf: (z) => scales.hour.mean + scales.hour.sd * z,
     delayAt: ([level, slope], hour) => level + (slope * (hour - scales.hour.mean)) / scales.hour.sd,
     robust,
-    leastSquares: leastSquaresOfAll,
-    withoutOutliers,
+    leastSquares: squares,
+    withoutOutliers: trimmed,
     corrupted,
     losses: fit.losses,
   };
@@ -272,13 +290,21 @@ async function main(): Promise<void> {
   console.log(`smooth-l1, backend ${backend}`);
   const data = await openData();
   const n = Number(data.metadata.num_rows);
-  const flights = { delay: float32(n), hour: float32(n), distance: float32(n), weekend: float32(n) };
+  const flights = {
+    delay: float32(n),
+    hour: float32(n),
+    distance: float32(n),
+    weekend: float32(n),
+  };
   const scratch = { prediction: float32(n), gradient: float32(n) };
   try {
     await read(data, flights);
     const scene = analyse(flights, scratch);
     title('6. The picture');
     console.log(sketch(scene));
+    console.log(`
+  Across: minutes late. Down: the hour of departure. Shaded: the middle half of the flights.
+  ● median   S smooth L1   o least squares without outliers   L least squares of all flights`);
     mkdirSync(dirname(PICTURE), { recursive: true });
     writeFileSync(PICTURE, draw(scene));
     console.log(`\nThe picture is in ${relative('', PICTURE)}: open it in a browser.`);

@@ -88,6 +88,7 @@ function panel(x: number, y: number, options: Plot.PlotOptions): string {
     marginBottom: 40,
     ...options,
   });
+  svg.querySelector('style').remove(); // meant for a page: it would resize an inner svg
   svg.setAttribute('x', String(x));
   svg.setAttribute('y', String(y));
   return svg.outerHTML;
@@ -141,7 +142,12 @@ function flightsPanel(scene: Scene): string {
       Plot.dot(halfHours, { x: middle, y: mean, stroke: RED, strokeWidth: 1.5, r: 3.5 }),
       Plot.dot(halfHours, { x: middle, y: median, fill: BLUE, r: 3.5 }),
       words(5.5, 56, RED, `least squares, all flights: ${slope(scene.leastSquares)}`),
-      words(5.5, 53, GREEN, `least squares, without outliers (dashed): ${slope(scene.withoutOutliers)}`),
+      words(
+        5.5,
+        53,
+        GREEN,
+        `least squares, without outliers (dashed): ${slope(scene.withoutOutliers)}`,
+      ),
       words(5.5, 50, BLUE, `smooth L1, all flights: ${slope(scene.robust)}`),
       words(5.5, 46, RED, '○ mean of half an hour of departures'),
       words(5.5, 43, BLUE, '● median of half an hour of departures'),
@@ -181,12 +187,18 @@ function corruptionPanel(scene: Scene): string {
       lineOf(scene, robust, BLUE),
       words(9, 40, RED, 'least squares'),
       words(15, -8, BLUE, 'smooth L1'),
-      words(5.5, 75, 'currentColor', 'pale: before'),
+      words(5.5, 75, 'currentColor', 'faint: before'),
     ],
   });
 }
 
-/** The drawing, as the text of an SVG file. It brings its own paper, light or dark. */
+const TITLE = 'A few very late flights bend least squares; smooth L1 follows the typical flight';
+
+function text(x: number, y: number, size: number, content: string, weight = 400): string {
+  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}">${content}</text>`;
+}
+
+/** The text of an SVG file. It brings its own paper, light or dark, as the reader's system is. */
 export function draw(scene: Scene): string {
   const flights = scene.flights.delay.length.toLocaleString('en');
   const corrupted = scene.corrupted.flights.toLocaleString('en');
@@ -198,10 +210,10 @@ export function draw(scene: Scene): string {
 </style>
 <rect class="paper" width="1200" height="664" rx="12"/>
 <g fill="currentColor">
-  <text x="24" y="38" font-size="21" font-weight="600">A few very late flights bend least squares; smooth L1 follows the typical flight</text>
-  <text x="24" y="62" font-size="13">${flights} flights in the USA, January to June 2001. The darker, the more of the flights that leave in that half hour.</text>
-  <text x="792" y="102" font-size="14" font-weight="600">Gradient descent</text>
-  <text x="792" y="392" font-size="14" font-weight="600">${corrupted} evening flights recorded a day late</text>
+  ${text(24, 38, 21, TITLE, 600)}
+  ${text(24, 62, 13, `${flights} flights in the USA, January to June 2001; violet: how late those of each half hour are`)}
+  ${text(792, 102, 14, 'Gradient descent', 600)}
+  ${text(792, 392, 14, `${corrupted} evening flights recorded a day late`, 600)}
 </g>
 ${flightsPanel(scene)}
 ${lossPanel(scene)}
@@ -227,15 +239,23 @@ export function sketch(scene: Scene): string {
     ]);
   });
   const ticks = [-10, 0, 10, 20, 30];
-  const scale = textRow('', () => ' ', ticks.map((tick) => [tick, String(tick)]));
+  const scale = textRow(
+    '',
+    () => ' ',
+    ticks.map((tick) => [tick, String(tick)]),
+  );
   return [...rows, scale].join('\n');
 }
 
-/** A background, and marks over it; a mark is longer than one character only in the scale. */
 function textRow(
   name: string,
   background: (minutes: number) => string,
   marks: readonly (readonly [minutes: number, text: string])[],
 ): string {
-  let text = '';
+  const width = PER_MINUTE * (RIGHT - LEFT);
+  const characters = Array.from({ length: width }, (_, k) => background(LEFT + k / PER_MINUTE));
+  for (const [minutes, text] of marks) {
+    characters.splice(Math.round((minutes - LEFT) * PER_MINUTE), text.length, ...text);
+  }
+  return name.padStart(7) + characters.join('');
 }

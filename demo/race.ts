@@ -4,12 +4,13 @@
 import { backend, smoothL1LossWithGrad } from 'smooth-l1';
 import { definition } from './regression.ts';
 
-type Pass = (
+type Job = readonly [
   prediction: Float32Array,
   observed: Float32Array,
   gradient: Float32Array,
   beta: number,
-) => number;
+];
+type Pass = (...job: Job) => number;
 
 const kernel: Pass = (prediction, observed, gradient, beta) =>
   smoothL1LossWithGrad(prediction, observed, gradient, { beta });
@@ -32,7 +33,7 @@ const naive: Pass = (prediction, observed, gradient, beta) => {
   return loss * scale;
 };
 
-/** c is twice the residual clamped to +-beta: Math.abs is one instruction, Math.min is many. */
+/** c is twice the residual clamped to +-beta: Math.abs is one instruction, Math.min several. */
 const branchFree: Pass = (prediction, observed, gradient, beta) => {
   const scale = 1 / prediction.length;
   const slope = (0.5 / beta) * scale;
@@ -66,7 +67,7 @@ export interface Result {
  * Every round runs every contender on the same arrays, so that whatever else the machine does hits
  * them alike. A sample is `passes` passes: the clock cannot see a single pass over a short array.
  */
-export function race(job: Parameters<Pass>, passes: number): Result[] {
+export function race(job: Job, passes: number): Result[] {
   for (const [name, pass] of CONTENDERS) mustBeRight(name, pass, job);
   const rounds: number[][] = [];
   for (let round = -WARM_UP; round < ROUNDS; round++) {
@@ -80,7 +81,7 @@ export function race(job: Parameters<Pass>, passes: number): Result[] {
   }));
 }
 
-function timeOf(pass: Pass, job: Parameters<Pass>, passes: number): number {
+function timeOf(pass: Pass, job: Job, passes: number): number {
   const start = performance.now();
   for (let k = 0; k < passes; k++) pass(...job);
   return (performance.now() - start) / passes;
@@ -91,7 +92,7 @@ function median(values: number[]): number {
 }
 
 /** Throws unless the pass finds the loss and writes every gradient. */
-function mustBeRight(name: string, pass: Pass, job: Parameters<Pass>): void {
+function mustBeRight(name: string, pass: Pass, job: Job): void {
   const [prediction, observed, gradient, beta] = job;
   const n = prediction.length;
   gradient.fill(NaN);

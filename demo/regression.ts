@@ -5,12 +5,18 @@
 
 import { smoothL1LossWithGrad } from 'smooth-l1';
 
-/** One row a flight; every column is in the kernel's memory. The features have mean 0, sd 1. */
+/**
+ * A row for each flight, every column in the kernel's memory. The features are standardised (less
+ * their mean, divided by their standard deviation) from the units given here.
+ */
 export interface Flights {
-  /** Minutes late at the gate; negative is early. */
+  /** Minutes late on arrival; negative is early. */
   readonly delay: Float32Array;
+  /** Time of departure, in hours from 4 to 28: after midnight it is still the evening before. */
   readonly hour: Float32Array;
+  /** Miles. */
   readonly distance: Float32Array;
+  /** 1 on Saturday and Sunday, else 0. */
   readonly weekend: Float32Array;
 }
 

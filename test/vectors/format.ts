@@ -49,7 +49,7 @@ export interface Case {
   target: number[];
   expected: { [output in Output]?: number | number[] };
   tolerance: Tolerance;
-  /** Whether -0 is to be told from 0 in `gradInput`. */
+  /** Whether a 0 or -0 of `gradInput` must have that sign. */
   signedZeros?: true;
 }
 
@@ -91,9 +91,15 @@ export function jobOf({
 }
 
 /** Whether one number of an output is right. */
-export function matches(actual: number, expected: number, output: Output, to: Tolerance): boolean {
-  if (Object.is(Math.fround(expected), Math.fround(actual)) || actual === expected) return true;
-  const allowed = Math.max(to.absolute?.[output] ?? 0, to.ulp * ulpOf(expected));
+export function matches(
+  actual: number,
+  expected: number,
+  output: Output,
+  { tolerance, signedZeros }: Pick<Case, 'tolerance' | 'signedZeros'>,
+): boolean {
+  if (signedZeros && output === 'gradInput' && expected === 0) return Object.is(actual, expected);
+  if (Object.is(Math.fround(expected), Math.fround(actual))) return true;
+  const allowed = Math.max(tolerance.absolute?.[output] ?? 0, tolerance.ulp * ulpOf(expected));
   return Number.isFinite(expected) && Math.abs(actual - expected) <= allowed;
 }
 

@@ -1,0 +1,98 @@
+// Arrays in the kernel's memory.
+import { describe, isArrayOf, lengthOf } from './check.ts';
+import { theKernel } from './kernel.ts';
+
+/** An array in the kernel's memory, that a `using` declaration releases. */
+export type KernelArray<T> = T & Disposable;
+
+/**
+ * Makes a `Float32Array` in the kernel's memory, where every function uses it in place.
+ *
+ * Its memory is not garbage-collected: release it with {@link free}, or declare it with `using`.
+ *
+ * @param source its length, which gives zeros; or the values, which are copied and rounded to f32.
+ * @returns the array, aligned to 64 bytes.
+ * @throws {TypeError} if `source` is neither a number nor a list of numbers.
+ * @throws {RangeError} if the length is not an integer from 0, or if the memory is exhausted.
+ * @example
+ * ```ts
+ * import { float32, free, l1Loss } from 'smooth-l1';
+ * const input = float32([1, 2, 3]);
+ * const target = float32(3);
+ * console.log(l1Loss(input, target)); // 2
+ * free(input);
+ * free(target);
+ * ```
+ */
+export function float32(source: number | ArrayLike<number> | Iterable<number>): KernelArray<Float32Array> {
+  return make('float32', Float32Array, source);
+}
+
+/**
+ * The same as {@link float32} for bytes: a mask in the kernel's memory.
+ *
+ * @example
+ * ```ts
+ * import { free, uint8 } from 'smooth-l1';
+ * const mask = uint8([1, 0, 1]);
+ * free(mask);
+ * ```
+ */
+export function uint8(source: number | ArrayLike<number> | Iterable<number>): KernelArray<Uint8Array> {
+  return make('uint8', Uint8Array, source);
+}
+
+function make<T extends Float32Array | Uint8Array>(
+  name: string,
+  type: { new (buffer: ArrayBufferLike, offset: number, length: number): T; BYTES_PER_ELEMENT: number },
+  source: number | ArrayLike<number> | Iterable<number>,
+): KernelArray<T> {
+  const values = typeof source === 'number' ? undefined : listOf(name, source);
+  const length = values ? values.length : (source as number);
+  if (!Number.isInteger(length) || length < 0)
+    throw new RangeError(`${name}: the length must be an integer from 0, got ${length}`);
+  const { heap } = theKernel();
+  const offset = heap.allocate(length * type.BYTES_PER_ELEMENT, name);
+  const array = new type(heap.f32.buffer, offset, length);
+  try {
+    if (values) array.set(values);
+    else array.fill(0);
+  } catch (error) {
+    heap.release(offset);
+    throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
+  }
+  if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
+  return array as KernelArray<T>;
+}
+
+function listOf(name: string, source: unknown): ArrayLike<number> {
+  if (typeof source === 'object' && source !== null) {
+    if (isArrayOf('Float32Array', source)) lengthOf(name, 'values', source as Float32Array);
+    if (typeof (source as ArrayLike<number>).length === 'number') return source as ArrayLike<number>;
+    if (Symbol.iterator in source) return Array.from(source as Iterable<number>);
+  }
+  throw new TypeError(`${name}: expected a length or a list of numbers, got ${describe(source)}`);
+}
+
+function dispose(this: Float32Array | Uint8Array): void {
+  free(this);
+}
+
+/**
+ * Releases an array that {@link float32} or {@link uint8} made. The array and all views on it must
+ * not be used any more: their memory will be given to others.
+ *
+ * @throws {TypeError} if it is not an array.
+ * @throws {RangeError} if it was released before, if it is a view on a part of such an array, or
+ *   if it is not in the kernel's memory.
+ */
+export function free(array: Float32Array | Uint8Array): void {
+  if (!isArrayOf('Float32Array', array) && !isArrayOf('Uint8Array', array))
+    throw new TypeError(`free: expected an array that float32() or uint8() made, got ${describe(array)}`);
+  const { heap } = theKernel();
+  const offset = heap.offsetOf(array);
+  if (offset < 0) throw new RangeError("free: the array is not in the kernel's memory; float32() makes arrays there");
+  const size = heap.sizeOf(offset);
+  if (size === 0) throw new RangeError('free: the array was released before, or is a view on a part of one');
+  heap.release(offset);
+}

@@ -1,0 +1,44 @@
+/**
+ * Smooth L1, Huber and L1 losses with their gradients, at memory speed.
+ *
+ * @module
+ */
+export { float32, free, type KernelArray, uint8 } from './arrays.ts';
+export { type Backend, backend, type LoadOptions, load } from './kernel.ts';
+export {
+  type CallOptions,
+  HuberLoss,
+  type HuberOptions,
+  huberLoss,
+  huberLossBackward,
+  huberLossDeltaGrad,
+  huberLossDoubleBackward,
+  huberLossHessian,
+  huberLossWithGrad,
+  L1Loss,
+  l1Loss,
+  l1LossBackward,
+  l1LossWithGrad,
+  SmoothL1Loss,
+  type SmoothL1Options,
+  smoothL1Loss,
+  smoothL1LossBackward,
+  smoothL1LossBetaGrad,
+  smoothL1LossDoubleBackward,
+  smoothL1LossHessian,
+  smoothL1LossWithGrad,
+} from './losses.ts';
+export type {
+  Divisor,
+  GradOptions,
+  GradOutputOption,
+  HuberThreshold,
+  LossOf,
+  LossOptions,
+  OutOption,
+  Reduction,
+  SmoothL1Threshold,
+  Weights,
+} from './options.ts';
+export { copiedBytes } from './pass.ts';
+export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './worksheet.ts';

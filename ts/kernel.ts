@@ -1,0 +1,148 @@
+// The kernel that is really running, started on first use.
+import { fixedMemory, Heap, sharedMemory } from './heap.ts';
+import { JOB_WORDS } from './generated/job.ts';
+import { createPlainKernel } from './plain-kernel.ts';
+import { compile } from '#module';
+
+/** The raw exports, as wasm-bindgen typed them from the Rust functions. */
+export type Exports = Pick<typeof import('./generated/smooth_l1.d.ts'), 'run' | 'work_size'>;
+
+/**
+ * What computes: `"wasm-shared"`, WebAssembly SIMD over a shared memory that grows; `"wasm"`, the
+ * same over an unshared memory of a fixed size; `"js"`, plain JavaScript.
+ */
+export type Backend = 'wasm-shared' | 'wasm' | 'js';
+
+/** Options of {@link load}. */
+export interface LoadOptions {
+  /** The backend to use. Without it, the first that works. */
+  backend?: Backend;
+  /** The compiled kernel, for hosts that do not compile bytes: `smooth_l1_shared.wasm` for a shared memory, else `smooth_l1.wasm`. */
+  module?: WebAssembly.Module;
+  /** The memory to work in. What it holds stays untouched: the kernel uses what it adds by growing. */
+  memory?: WebAssembly.Memory;
+  /** Bytes of a memory that cannot grow (backends `"wasm"` and `"js"`). Default 256 MiB. */
+  capacity?: number;
+}
+
+/** A running kernel: its heap, and the places in it of the job and of the working memory. */
+export interface Kernel {
+  readonly backend: Backend;
+  readonly heap: Heap;
+  readonly run: Exports['run'];
+  readonly module: WebAssembly.Module | undefined;
+  readonly memory: WebAssembly.Memory | undefined;
+  readonly job: number;
+  readonly work: number;
+  readonly workBytes: number;
+}
+
+const CAPACITY = 256 * 2 ** 20;
+
+let kernel: Kernel | undefined;
+
+/**
+ * What is really running. Before the first use it is what will be tried first.
+ *
+ * @example
+ * ```ts
+ * import { backend } from 'smooth-l1';
+ * if (backend === 'js') console.warn('No WebAssembly SIMD here: losses will be slow.');
+ * ```
+ */
+export let backend: Backend = typeof WebAssembly === 'object' ? 'wasm-shared' : 'js';
+
+/** The kernel, started if it is not running yet. */
+export function theKernel(): Kernel {
+  return kernel ?? start({});
+}
+
+/**
+ * Starts the kernel, for hosts that must supply its module or its memory, and for choosing a
+ * backend. Nobody else needs to call it: the kernel starts on first use.
+ *
+ * @throws {TypeError} if an option has the wrong type.
+ * @throws {RangeError} if an option has a wrong value.
+ * @throws {Error} if the kernel runs already, or if what is asked for cannot run here.
+ * @example
+ * ```ts
+ * import { backend, load } from 'smooth-l1';
+ * load({ backend: 'wasm', capacity: 64 * 2 ** 20 });
+ * console.log(backend); // "wasm"
+ * ```
+ */
+export function load(options: LoadOptions = {}): void {
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`load: options must be an object, got ${options}`);
+  for (const key of Object.keys(options))
+    if (!['backend', 'module', 'memory', 'capacity'].includes(key))
+      throw new TypeError(`load: there is no option "${key}"; there are backend, module, memory, capacity`);
+  const { backend: wanted, module, memory, capacity } = options;
+  if (wanted !== undefined && !['wasm-shared', 'wasm', 'js'].includes(wanted))
+    throw new RangeError(`load: backend must be "wasm-shared", "wasm" or "js", got ${JSON.stringify(wanted)}`);
+  if (module !== undefined && !(module instanceof WebAssembly.Module))
+    throw new TypeError('load: module must be a WebAssembly.Module');
+  if (memory !== undefined && !(memory instanceof WebAssembly.Memory))
+    throw new TypeError('load: memory must be a WebAssembly.Memory');
+  if (capacity !== undefined) {
+    if (typeof capacity !== 'number') throw new TypeError(`load: capacity must be a number, got ${typeof capacity}`);
+    if (!(capacity >= 2 ** 20 && capacity < 2 ** 32))
+      throw new RangeError(`load: capacity must be from 1 MiB to less than 4 GiB, got ${capacity}`);
+  }
+  if (kernel)
+    throw new Error(`load: the kernel runs already (${kernel.backend}); load must come before the first use`);
+  start(options);
+}
+
+function start(options: LoadOptions): Kernel {
+  const { capacity = CAPACITY } = options;
+  const isShared = options.memory && options.memory.buffer.constructor.name === 'SharedArrayBuffer';
+  const wanted = options.backend ?? (options.memory && (isShared ? 'wasm-shared' : 'wasm'));
+  const reasons: string[] = [];
+  for (const candidate of wanted ? [wanted] : (['wasm-shared', 'wasm', 'js'] as const)) {
+    try {
+      kernel = candidate === 'js' ? startPlain(capacity) : startWasm(candidate, options, capacity);
+      backend = candidate;
+      return kernel;
+    } catch (error) {
+      reasons.push(`${candidate}: ${(error as Error).message}`);
+    }
+  }
+  throw new Error(`smooth-l1 cannot run here (${reasons.join('; ')})`);
+}
+
+function startWasm(backend: 'wasm-shared' | 'wasm', options: LoadOptions, capacity: number): Kernel {
+  if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
+  const shared = backend === 'wasm-shared';
+  const module = options.module ?? compile(shared);
+  if (!module) throw new Error('this entry has no such module');
+  const memory = options.memory ?? (shared ? sharedMemory() : fixedMemory(capacity));
+  if (!memory) throw new Error('this host has no shared memory');
+  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  let heap: Heap;
+  if (shared) heap = new Heap({ kind: 'growing', memory });
+  else {
+    // The memory's owner had its views before: it is grown once, here, and never again.
+    const start = options.memory ? memory.grow(Math.ceil(capacity / 65536)) * 65536 : 0;
+    heap = new Heap({ kind: 'fixed', buffer: memory.buffer, start });
+  }
+  return settle(backend, heap, exports, module, memory);
+}
+
+function startPlain(capacity: number): Kernel {
+  const heap = new Heap({ kind: 'fixed', buffer: new ArrayBuffer(capacity), start: 0 });
+  return settle('js', heap, createPlainKernel(heap.f32.buffer), undefined, undefined);
+}
+
+function settle(
+  backend: Backend,
+  heap: Heap,
+  exports: Exports,
+  module: WebAssembly.Module | undefined,
+  memory: WebAssembly.Memory | undefined,
+): Kernel {
+  const workBytes = exports.work_size();
+  const job = heap.allocate(4 * JOB_WORDS, 'smooth-l1');
+  const work = heap.allocate(workBytes, 'smooth-l1');
+  return { backend, heap, run: exports.run, module, memory, job, work, workBytes };
+}

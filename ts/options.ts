@@ -1,0 +1,298 @@
+// The options of all functions: their types, and reading them, once and in full, before anything
+// else is looked at: an option may be a getter, which may do anything.
+import { checkArray, checkNumber, describe } from './check.ts';
+import type { Form } from './curve.ts';
+
+/** `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements. */
+export type Reduction = 'none' | 'sum' | 'mean' | 'rows';
+
+/** What a loss function returns: a number, or an array for the reductions `"none"` and `"rows"`. */
+export type LossOf<R extends Reduction> = R extends 'none' | 'rows' ? Float32Array : number;
+
+/**
+ * One number; a full-size array; or, with `rowLength` given, an array with one value for each row
+ * or each column. An array whose length fits rows and columns alike must say which it is.
+ */
+export type Weights = number | Float32Array | { perRow: Float32Array } | { perColumn: Float32Array };
+
+/** What the sum of the losses is divided by for the reduction `"mean"`. */
+export type Divisor = 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unmasked' | number;
+
+/** Options that every loss has. */
+export interface LossOptions<R extends Reduction = Reduction> {
+  /** Default `"mean"`. */
+  reduction?: R;
+  /** Multiplies the loss: Caffe's `loss_weight`, the lambda of the papers. Default 1. */
+  scale?: number;
+  /** Multiplies the residual, before the loss (Caffe). It moves the kink. May be negative. */
+  insideWeights?: Weights;
+  /** Multiplies the loss of an element (Caffe). May be negative. */
+  outsideWeights?: Weights;
+  /** Another name of `outsideWeights`. */
+  weight?: Weights;
+  /** One byte for each element, or for each row: an element counts where it is not 0. What is masked contributes nothing, whatever its value. */
+  mask?: Uint8Array;
+  /** Elements whose target is NaN are masked. */
+  ignoreNaNTargets?: boolean;
+  /** The number of columns, if the arrays are rows of so many elements. */
+  rowLength?: number;
+  /** What `"mean"` divides by: a name, or a number (mmdetection's `avg_factor`). Default `"elements"`. Weights are the outside ones. */
+  divisor?: Divisor;
+  /** The least that `"mean"` divides by: 1 for the `max(1, n)` of SSD. */
+  minDivisor?: number;
+  /** What `"mean"` is if its divisor is 0. Default `"nan"`. */
+  onZeroDivisor?: 'nan' | 'zero';
+  /** `"throw"`: an array outside of the kernel's memory is an error, where else it would be copied through. Default `"allow"`. */
+  copy?: 'allow' | 'throw';
+}
+
+/** The threshold of smooth L1: where the parabola ends. */
+export interface SmoothL1Threshold {
+  /** From 0, which gives L1. With `rowLength`, an array has one for each column. Default 1. */
+  beta?: number | Float32Array;
+  /** Gives `beta` as `1 / sigma^2` (Caffe, MXNet). */
+  sigma?: number | Float32Array;
+}
+
+/** The threshold of Huber. */
+export interface HuberThreshold {
+  /** From 0. `Infinity` gives half the squared error. With `rowLength`, an array has one for each column. Default 1. */
+  delta?: number | Float32Array;
+}
+
+/** Where results go. */
+export interface OutOption {
+  /** The array for the result, which is returned. It may be `input` or `target` itself. Without it, a new `Float32Array` outside of the kernel's memory. */
+  out?: Float32Array;
+}
+
+/** The gradients beside that to the input, and how they are written. */
+export interface GradOptions {
+  /** Receives the gradient to the target. */
+  gradTarget?: Float32Array;
+  /** Receives the gradient to the inside weights, full size. */
+  gradInsideWeights?: Float32Array;
+  /** Receives the gradient to the outside weights, full size. */
+  gradOutsideWeights?: Float32Array;
+  /** Gradients are added to what their arrays hold. */
+  accumulate?: boolean;
+}
+
+/** The derivative to a threshold can have an upstream gradient. */
+export interface GradOutputOption {
+  /** A number, or one number for each row or element. Default 1. */
+  gradOutput?: number | Float32Array;
+}
+
+/** All options, read and checked as far as can be without the arrays. */
+export interface Settings {
+  readonly form: Form;
+  readonly threshold: number | Float32Array;
+  readonly thresholdName: 'beta' | 'sigma' | 'delta';
+  readonly reduction: Reduction;
+  readonly scale: number;
+  readonly insideWeights: Weights | undefined;
+  readonly outsideWeights: Weights | undefined;
+  readonly mask: Uint8Array | undefined;
+  readonly ignoresNaN: boolean;
+  /** 0: none. */
+  readonly rowLength: number;
+  readonly divisor: Divisor;
+  readonly minDivisor: number | undefined;
+  readonly zeroOnZero: boolean;
+  readonly forbidsCopy: boolean;
+  readonly out: Float32Array | undefined;
+  readonly gradTarget: Float32Array | undefined;
+  readonly gradInsideWeights: Float32Array | undefined;
+  readonly gradOutsideWeights: Float32Array | undefined;
+  readonly accumulates: boolean;
+  readonly gradOutput: number | Float32Array;
+  /** Nothing but a threshold, a scale, a reduction to a number, and `copy`. */
+  readonly isPlain: boolean;
+}
+
+const COMMON = [
+  'reduction',
+  'scale',
+  'insideWeights',
+  'outsideWeights',
+  'weight',
+  'mask',
+  'ignoreNaNTargets',
+  'rowLength',
+  'divisor',
+  'minDivisor',
+  'onZeroDivisor',
+  'copy',
+];
+const THRESHOLDS = { smoothL1: ['beta', 'sigma'], huber: ['delta'], l1: [] };
+/** What else the kinds of functions take. */
+const MORE = {
+  forward: ['out'],
+  backward: ['out', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'],
+  second: ['out'],
+  threshold: ['gradOutput'],
+  object: [],
+  distance: ['out'],
+};
+export type Kind = keyof typeof MORE;
+
+const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'];
+
+/** Reads the options of function `fn`. */
+export function readOptions(fn: string, form: Form, kind: Kind, options: unknown): Settings {
+  if (options !== undefined && (typeof options !== 'object' || options === null))
+    throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
+  const given = { ...options } as Record<string, unknown>;
+  const known = [...THRESHOLDS[form], ...(kind === 'distance' ? [] : COMMON), ...MORE[kind]];
+  for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(fn, key, known);
+  return settingsOf(fn, form, given);
+}
+
+function unknownOption(fn: string, key: string, known: string[]): TypeError {
+  const hint =
+    key === 'delta'
+      ? 'delta is the threshold of huberLoss; smooth L1 has beta or sigma'
+      : key === 'beta' || key === 'sigma'
+        ? `${key} is the threshold of smoothL1Loss`
+        : `there are ${known.join(', ')}`;
+  return new TypeError(`${fn}: there is no option "${key}"; ${hint}`);
+}
+
+function settingsOf(fn: string, form: Form, given: Record<string, unknown>): Settings {
+  const oneOf = <T extends string>(name: string, values: readonly T[], fallback: T): T => {
+    const value = given[name];
+    if (value === undefined) return fallback;
+    if ((values as readonly unknown[]).includes(value)) return value as T;
+    const error = typeof value === 'string' ? RangeError : TypeError;
+    throw new error(`${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`);
+  };
+  const flag = (name: string): boolean => {
+    const value = given[name];
+    if (value === undefined || typeof value === 'boolean') return value ?? false;
+    throw new TypeError(`${fn}: ${name} must be true or false, got ${describe(value)}`);
+  };
+  const array = (name: string): Float32Array | undefined => {
+    const value = given[name];
+    if (value !== undefined) checkArray(fn, name, value, 'Float32Array');
+    return value as Float32Array | undefined;
+  };
+  const number = (name: string): number | undefined => {
+    const value = given[name];
+    if (value !== undefined) checkNumber(fn, name, value);
+    return value as number | undefined;
+  };
+
+  const [threshold, thresholdName] = thresholdOf(fn, form, given);
+  const reduction = oneOf('reduction', ['none', 'sum', 'mean', 'rows'], 'mean');
+  const scale = number('scale') ?? 1;
+  const rowLength = number('rowLength') ?? 0;
+  if (given.rowLength !== undefined && !(Number.isInteger(rowLength) && rowLength > 0))
+    throw new RangeError(`${fn}: rowLength must be an integer from 1, got ${rowLength}`);
+  if (given.weight !== undefined && given.outsideWeights !== undefined)
+    throw new TypeError(`${fn}: weight and outsideWeights are two names of one option; give one of them`);
+  const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
+  const insideWeights = weightsOf(fn, 'insideWeights', given);
+  const outsideWeights = weightsOf(fn, outsideName, given);
+  if (given.mask !== undefined) checkArray(fn, 'mask', given.mask, 'Uint8Array');
+  const divisor =
+    typeof given.divisor === 'number' ? given.divisor : oneOf('divisor', DIVISORS, 'elements');
+  const minDivisor = number('minDivisor');
+  const zeroOnZero = oneOf('onZeroDivisor', ['nan', 'zero'], 'nan') === 'zero';
+  if (typeof divisor === 'number' && !(divisor >= 0 && divisor < Infinity))
+    throw new RangeError(`${fn}: divisor must be a finite number from 0, got ${divisor}`);
+  if (minDivisor !== undefined && !(minDivisor >= 0 && minDivisor < Infinity))
+    throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
+  for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'])
+    if (given[name] !== undefined && reduction !== 'mean')
+      throw new TypeError(`${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`);
+  if (/weights/i.test(String(divisor)) && outsideWeights === undefined)
+    throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
+  if (divisor === 'rows' && rowLength === 0)
+    throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
+  if (reduction === 'rows' && rowLength === 0)
+    throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
+  const gradInsideWeights = array('gradInsideWeights');
+  const gradOutsideWeights = array('gradOutsideWeights');
+  const gradOutput = given.gradOutput ?? 1;
+  if (typeof gradOutput !== 'number') checkArray(fn, 'gradOutput', gradOutput, 'Float32Array');
+
+  const settings = {
+    form,
+    threshold,
+    thresholdName,
+    reduction,
+    scale,
+    insideWeights,
+    outsideWeights,
+    mask: given.mask as Uint8Array | undefined,
+    ignoresNaN: flag('ignoreNaNTargets'),
+    rowLength,
+    divisor: divisor as Divisor,
+    minDivisor,
+    zeroOnZero,
+    forbidsCopy: oneOf('copy', ['allow', 'throw'], 'allow') === 'throw',
+    out: array('out'),
+    gradTarget: array('gradTarget'),
+    gradInsideWeights,
+    gradOutsideWeights,
+    accumulates: flag('accumulate'),
+    gradOutput: gradOutput as number | Float32Array,
+  };
+  const plainKeys = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy'];
+  const isPlain =
+    typeof threshold === 'number' &&
+    threshold < Infinity &&
+    (reduction === 'sum' || reduction === 'mean') &&
+    Object.keys(given).every((key) => given[key] === undefined || plainKeys.includes(key));
+  return { ...settings, isPlain };
+}
+
+function thresholdOf(
+  fn: string,
+  form: Form,
+  given: Record<string, unknown>,
+): [number | Float32Array, 'beta' | 'sigma' | 'delta'] {
+  if (given.beta !== undefined && given.sigma !== undefined)
+    throw new TypeError(
+      `${fn}: beta (${describe(given.beta)}) and sigma (${describe(given.sigma)}) both set the threshold, beta = 1 / sigma^2; give one of them`,
+    );
+  const name = form === 'huber' ? 'delta' : given.sigma !== undefined ? 'sigma' : 'beta';
+  const value = given[name] ?? 1;
+  if (typeof value === 'number') {
+    checkThreshold(fn, name, value);
+    return [name === 'sigma' ? 1 / (value * value) : value, name];
+  }
+  if (typeof value !== 'object')
+    throw new TypeError(`${fn}: ${name} must be a number or a Float32Array, got ${describe(value)}`);
+  checkArray(fn, name, value, 'Float32Array');
+  if (given.rowLength === undefined)
+    throw new TypeError(`${fn}: ${name} for each column needs rowLength, which is missing`);
+  return [value as Float32Array, name];
+}
+
+/** Throws for a threshold that is no threshold. */
+export function checkThreshold(fn: string, name: string, value: number): void {
+  if (!(value >= 0)) throw new RangeError(`${fn}: ${name} must be a number from 0, got ${value}`);
+}
+
+function weightsOf(fn: string, name: string, given: Record<string, unknown>): Weights | undefined {
+  const value = given[name];
+  if (value === undefined || typeof value === 'number') return value;
+  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
+    const keys = Object.keys(value);
+    const [key] = keys;
+    if (keys.length === 1 && (key === 'perRow' || key === 'perColumn')) {
+      const array = (value as Record<string, unknown>)[key];
+      checkArray(fn, `${name}.${key}`, array, 'Float32Array');
+      if (given.rowLength === undefined)
+        throw new TypeError(`${fn}: ${name}.${key} needs rowLength, which is missing`);
+      return { [key]: array } as unknown as Weights;
+    }
+    throw new TypeError(
+      `${fn}: ${name} must be a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }, got ${describe(value)}`,
+    );
+  }
+  checkArray(fn, name, value, 'Float32Array');
+  return value as Float32Array;
+}
