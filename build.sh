@@ -1,169 +1,385 @@
 #!/usr/bin/env bash
-# The one builder, and the set-up: toolchain -> wasm-pack -> strip and embed -> tsc.
+# The one builder, and the set-up: npm packages and Rust tools -> the kernel -> the wrapper.
 #
 #   ./build.sh         set up what is missing, build what has changed
-#   ./build.sh test    build, then every test
-#   ./build.sh lint    build, then the linters
+#   ./build.sh test    that, then every test; ends with "N passed, N failed"
+#   ./build.sh lint    that, then every linter
+#   ./build.sh miri    the Rust tests under Miri, which looks for undefined behaviour
 #
-# Tools are installed once, outside the tree: SMOOTH_L1_CACHE, else ~/.cache/smooth-l1.
+# The Rust tools are built once and kept outside the tree, for every clone: in SMOOTH_L1_CACHE, else
+# in ~/.cache/smooth-l1.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
 
 WASM_PACK=0.15.0
 WASM_BINDGEN=0.2.127 # the version of the crate in Cargo.toml
+RUST=86              # Rust 1.86 is the oldest that wasm-bindgen-cli takes
+NODE=20.19
 TARGET=wasm32-unknown-unknown
-cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/smooth-l1}
-mkdir -p "$cache" target
 
 say() { printf '==> %s\n' "$*"; }
 fail() {
   printf 'build.sh: %s\n' "$*" >&2
   exit 1
 }
-# step NAME COMMAND...: runs a long command with a clock; its output shows only if it fails.
+have() { command -v "$1" >/dev/null 2>&1; }
+
+task=${1:-build}
+case $task in
+build | test | lint | miri) ;;
+*) fail "'$task' is not a task: give none, test, lint or miri" ;;
+esac
+cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set SMOOTH_L1_CACHE}/.cache}/smooth-l1}
+mkdir -p "$cache" || fail "cannot write to $cache: set SMOOTH_L1_CACHE to another directory"
+cache=$(cd "$cache" && pwd)
+cd "$(dirname "${BASH_SOURCE[0]}")"
+mkdir -p target
+[ -t 1 ] || export NO_COLOR=1
+
+# ---- running things ---------------------------------------------------------------------------
+# Nothing half-made keeps its final name: it grows as NAME.part.PID and is renamed when complete.
+job=
+tidy() {
+  if [ -n "$job" ]; then
+    kill -- "-$job" 2>/dev/null || true
+    wait "$job" 2>/dev/null || true
+  fi
+  rm -rf "$cache"/*.part.$$
+}
+trap tidy EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# step NAME HINT COMMAND...: runs a long command with a clock and its last line of output. All of
+# its output shows only if it fails, with HINT.
 step() {
-  local name=$1 log start=$SECONDS pid
-  shift
-  log=$(mktemp "$cache/log.XXXXXX")
-  "$@" >"$log" 2>&1 </dev/null &
-  pid=$!
-  while kill -0 "$pid" 2>/dev/null; do
+  local name=$1 hint=$2 log=target/build.log start=$SECONDS next=30 status=0
+  shift 2
+  [ -t 1 ] || say "$name"
+  # Its own process group, so that an interruption ends all of it; without the locks, so that a
+  # daemon that it leaves behind (a compiler cache) does not keep them.
+  set -m
+  "$@" >"$log" 2>&1 </dev/null 8>&- 9>&- &
+  job=$!
+  set +m
+  while kill -0 "$job" 2>/dev/null; do
     if [ -t 1 ]; then
-      printf '\r\033[K==> %s ... %ds  %.60s' "$name" $((SECONDS - start)) "$(tail -n 1 "$log" | tr -cd '[:print:]')"
-    elif (((SECONDS - start) % 30 == 29)); then
-      printf '    %s: %d s so far\n' "$name" $((SECONDS - start))
-      sleep 0.6
+      printf '\r\033[K%.78s' "==> $name, $((SECONDS - start)) s: $(last_line "$log")"
+    elif ((SECONDS - start >= next)); then
+      printf '    %d s: %.70s\n' $((SECONDS - start)) "$(last_line "$log")"
+      next=$((next + 30))
     fi
-    sleep 0.4
+    sleep 0.2
   done
-  if wait "$pid"; then
-    [ -t 1 ] && printf '\r\033[K'
-    say "$name: done in $((SECONDS - start)) s"
-    rm -f "$log"
-  else
-    [ -t 1 ] && printf '\r\033[K'
-    tail -n 40 "$log" >&2
-    fail "$name failed (all of its output: $log)"
+  wait "$job" || status=$?
+  job=
+  [ ! -t 1 ] || printf '\r\033[K'
+  if [ $status != 0 ]; then
+    tr '\r' '\n' <"$log" | grep -v '^ *Building \[' | tail -n 40 >&2 || true
+    fail "$name: failed${hint:+. $hint}"
+  fi
+  if [ -t 1 ]; then
+    say "$name: $((SECONDS - start)) s"
+  elif ((SECONDS - start >= 2)); then
+    printf '    done in %d s\n' $((SECONDS - start))
+  fi
+}
+last_line() { tail -c 500 "$1" | tr '\r' '\n' | sed $'s/\033\\[[0-9;]*[A-Za-z]//g' | tr -cd '[:print:]\n' | grep . | tail -n 1 || true; }
+
+# lock FD FILE: holds FILE's lock until FD is closed, at the latest when this script ends. A system
+# without the flock program (macOS) has Perl, whose lock belongs to the open file just the same.
+lock() {
+  local take=(flock) try=(flock -n)
+  if ! have flock; then
+    # shellcheck disable=SC2016 # Perl's dollar
+    take=(perl -e 'open F, ">&=", shift or die; exit !flock F, 2')
+    # shellcheck disable=SC2016
+    try=(perl -e 'open F, ">&=", shift or die; exit !flock F, 6')
+  fi
+  eval "exec $1>>\"\$2\""
+  have "${take[0]}" || return 0
+  "${try[@]}" "$1" && return
+  say "waiting for another build.sh to finish"
+  "${take[@]}" "$1"
+}
+locked() {
+  lock 9 "$cache/lock"
+  "$@"
+  exec 9>&-
+}
+
+# Changes to the packages of the system. Asks for the password before the clock runs.
+apt_install() {
+  local sudo=()
+  have apt-get || return 1
+  if [ "$(id -u)" != 0 ]; then
+    have sudo || fail "install these as root, then run this again: apt-get install $*"
+    if [ -t 0 ]; then sudo -v; else sudo -n true 2>/dev/null; fi ||
+      fail "sudo does not let you in here. Do this, then run this again: sudo apt-get install $*"
+    sudo=(sudo -n)
+  fi
+  # --no-remove: what the user has installed stays.
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  step "installing Debian's $*" "Rust from https://rustup.rs serves as well" \
+    ${sudo[@]+"${sudo[@]}"} env DEBIAN_FRONTEND=noninteractive sh -ec '
+      apt-get update -qq
+      apt-get install -y --no-remove --no-install-recommends -o DPkg::Lock::Timeout=300 "$@"' sh "$@"
+}
+
+# ---- set-up -----------------------------------------------------------------------------------
+setup_npm() {
+  local version
+  if ! { have node && have npm; }; then fail "Node $NODE or later with npm is needed: https://nodejs.org"; fi
+  version=$(node --version)
+  if ! { [[ $version =~ ^v([0-9]+)\.([0-9]+) ]] &&
+    ((BASH_REMATCH[1] * 1000 + BASH_REMATCH[2] >= ${NODE%.*} * 1000 + ${NODE#*.})); }; then
+    fail "Node $version is too old: $NODE or later is needed"
+  fi
+  if ! cmp -s package-lock.json node_modules/.installed-lock; then
+    # --ignore-scripts: none of the packages needs one, and none may fetch anything by itself.
+    step "installing npm packages" "If package.json has changed, npm install brings the lock file up to date" \
+      npm ci --ignore-scripts --no-audit --no-fund
+    cp package-lock.json node_modules/.installed-lock
   fi
 }
 
-# ---- Rust -------------------------------------------------------------------------------------
-has_target() { ls "$("$1" --print sysroot 2>/dev/null)/lib/rustlib/$TARGET/lib/"libcore-*.rlib >/dev/null 2>&1; }
-# Debian has no rlibs of the target, but its packages hold the source and vendored dependencies of
-# the standard library. Built once and put beside the compiler's own, they make the target ordinary.
-debian_packages() {
-  local sudo=""
-  [ "$(id -u)" = 0 ] || sudo=sudo
-  $sudo apt-get update -qq &&
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      rustc-web cargo-web rust-web-src lld-22
+# rust_serves RUSTC: is it new enough, and does it have the target?
+rust_serves() {
+  [[ $("$1" --version 2>/dev/null) =~ ^rustc\ 1\.([0-9]+) ]] && ((BASH_REMATCH[1] >= RUST)) &&
+    compgen -G "$("$1" --print target-libdir --target $TARGET)/libcore-*.rlib" >/dev/null
 }
+
+# Debian has no standard library for the target, but its packages hold the source with its
+# vendored dependencies. It is built once, and put into a sysroot beside the compiler's own
+# libraries: /usr stays as the package manager left it.
+debian_sysroot() { printf '%s/sysroot-%s' "$cache" "$(/usr/bin/rustc --version | tr -cs 'A-Za-z0-9.\n' -)"; }
+debian_ready() { [ -x /usr/bin/cargo ] && [ -x /usr/bin/rustc ] && have wasm-ld-22 && [ -d "$(debian_sysroot)" ]; }
 debian_std() {
-  local src=/usr/lib/rustlib/src/rust/library work=$cache/std sudo="" lib
-  [ -w /usr/lib ] || sudo=sudo
-  rm -rf "$work" && mkdir -p "$work/src" "$work/.cargo"
+  local out=$1 work=$1/work library dir
+  library=$(cd /usr/lib/rustlib/src/rust/library && pwd -P)
+  mkdir -p "$work/src" "$work/.cargo" "$out/bin" "$out/lib/rustlib/$TARGET/lib"
   printf '[package]\nname = "empty"\nversion = "0.0.0"\nedition = "2021"\n' >"$work/Cargo.toml"
   printf '#![no_std]\n' >"$work/src/lib.rs"
-  printf '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "%s"\n' \
-    "$(realpath "$src/vendor")" >"$work/.cargo/config.toml"
+  printf '[source.crates-io]\nreplace-with = "vendored"\n[source.vendored]\ndirectory = "%s/vendor"\n' \
+    "$library" >"$work/.cargo/config.toml"
+  cd "$work"
   # RUSTC_BOOTSTRAP: -Zbuild-std is unstable. embed-bitcode: the release profile has lto = "fat".
-  (cd "$work" && PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-C embed-bitcode=yes" \
-    CARGO_TARGET_DIR="$work/target" /usr/bin/cargo build --release --target $TARGET -Zbuild-std=std,panic_abort)
-  lib=$(/usr/bin/rustc --print sysroot)/lib/rustlib/$TARGET/lib
-  $sudo mkdir -p "$lib"
-  $sudo cp "$work/target/$TARGET/release/deps/"lib*.rlib "$lib/"
-  $sudo rm -f "$lib"/libempty-*.rlib
+  RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_ENCODED_RUSTFLAGS=$'-C\x1fembed-bitcode=yes' CARGO_TARGET_DIR="$work/target" \
+    /usr/bin/cargo build --release --target $TARGET -Zbuild-std=std,panic_abort
+  rm -f "target/$TARGET/release/deps/"libempty-*
+  cp "target/$TARGET/release/deps/"lib*.rlib "$out/lib/rustlib/$TARGET/lib"
+  for dir in /usr/lib/rustlib/*; do
+    [ -e "$out/lib/rustlib/${dir##*/}" ] || ln -s "$dir" "$out/lib/rustlib/"
+  done
+  # shellcheck disable=SC2016 # a script's own variables
+  printf '#!/bin/sh\nexec /usr/bin/rustc --sysroot "${0%%/bin/*}" "$@"\n' >"$out/bin/rustc"
+  chmod +x "$out/bin/rustc"
   rm -rf "$work"
 }
+debian_install() {
+  local part
+  debian_ready && return
+  if ! { [ -d /usr/lib/rustlib/src/rust/library/vendor ] && [ -x /usr/bin/cargo ] && have wasm-ld-22; }; then
+    apt_install rustc-web cargo-web rust-web-src lld-22 ||
+      fail "no Rust 1.$RUST or later with the target $TARGET: install Rust from https://rustup.rs, then run this again"
+  fi
+  part=$(debian_sysroot).part.$$
+  step "building Rust's standard library for $TARGET (once)" "" debian_std "$part"
+  mv "$part" "$(debian_sysroot)"
+}
+# Takes Debian's tools from here on. These alone, not all of /usr/bin: it may hold another node.
+debian_path() {
+  local sysroot tool
+  sysroot=$(debian_sysroot)
+  for tool in cargo rustdoc cargo-fmt rustfmt cargo-clippy clippy-driver; do
+    [ ! -x "/usr/bin/$tool" ] || ln -sf "/usr/bin/$tool" "$sysroot/bin/$tool"
+  done
+  # SYSROOT is for clippy, which does not ask this rustc.
+  export PATH="$sysroot/bin:$PATH" RUSTC="$sysroot/bin/rustc" RUSTDOC="$sysroot/bin/rustdoc" SYSROOT="$sysroot"
+  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
+}
+
+rust_from=
 setup_rust() {
-  if command -v rustc >/dev/null && has_target rustc; then
-    return
-  fi
-  if [ ! -e "$cache/rustup-refused" ] && command -v rustup >/dev/null; then
-    say "Rust: asking rustup for $TARGET"
-    if timeout 120 rustup target add $TARGET >/dev/null 2>&1; then
-      return
+  [ -z "$rust_from" ] || return 0
+  rust_from=PATH
+  if have cargo && rust_serves rustc; then return; fi
+  if ! debian_ready; then
+    if have rustup; then
+      say "asking rustup for $TARGET"
+      rustup target add $TARGET 8>&- || true
+      if have cargo && rust_serves rustc; then return; fi
+      if [[ $(rustc --version 2>/dev/null) =~ ^rustc\ 1\.([0-9]+) ]] && ((BASH_REMATCH[1] < RUST)); then
+        fail "$(rustc --version) is too old, 1.$RUST or later is needed: rustup update"
+      fi
+      say "rustup cannot get it here: taking Debian's compiler"
     fi
-    say "rustup cannot download the target here; taking Debian's compiler instead"
-    touch "$cache/rustup-refused"
+    locked debian_install
   fi
-  if ! { [ -x /usr/bin/rustc ] && [ -d /usr/lib/rustlib/src/rust/library/vendor ] && command -v wasm-ld-22 >/dev/null; }; then
-    command -v apt-get >/dev/null ||
-      fail "no Rust for $TARGET: install rustup (https://rustup.rs), then: rustup target add $TARGET"
-    step "installing Debian's Rust (rustc-web, cargo-web, rust-web-src, lld-22)" debian_packages
-  fi
-  has_target /usr/bin/rustc || step "building Rust's standard library for $TARGET (once, about a minute)" debian_std
-  has_target /usr/bin/rustc || fail "the standard library for $TARGET was built, but $(/usr/bin/rustc --print sysroot) does not have it"
-  export PATH="/usr/bin:$PATH" RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=wasm-ld-22
+  rust_from=Debian
+  debian_path
 }
-setup_tool() { # crate version
+
+# setup_tool CRATE VERSION PROGRAM
+setup_tool() {
   local root=$cache/$1-$2
-  if [ ! -x "$root/bin/${1%-cli}" ]; then
-    step "installing $1 $2 (once, some minutes)" env CARGO_TARGET_DIR="$cache/build" \
-      cargo install --locked "$1" --version "$2" --root "$root"
-    rm -rf "$cache/build"
+  if [ "$("$3" --version 2>/dev/null)" != "$3 $2" ]; then
+    [ -x "$root/bin/$3" ] || locked install_tool "$1" "$2" "$3" "$root"
+    export PATH="$root/bin:$PATH"
   fi
-  export PATH="$root/bin:$PATH"
 }
-setup_npm() {
-  command -v node >/dev/null || fail "Node 20.19 or later is needed (https://nodejs.org)"
-  node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
-    fail "Node $(node --version) is too old: 20.19 or later is needed"
-  if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    step "installing npm packages" npm ci --no-audit --no-fund
-    touch node_modules/.package-lock.json
-  fi
+install_tool() {
+  [ ! -x "$4/bin/$3" ] || return 0
+  # opt-level 0: the tools work for a moment on a small file; optimizing them takes minutes.
+  # One directory for all of them: they share libraries.
+  step "building $1 $2 (once)" "" env CARGO_TARGET_DIR="$cache/build" CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+    CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=70 \
+    cargo install --locked "$1" --version "=$2" --bin "$3" --root "$4.part.$$" --no-track
+  rm -rf "$4"
+  mv "$4.part.$$" "$4"
 }
 
 # ---- the build --------------------------------------------------------------------------------
-kernel() {
-  # simd128: the kernel is written for it. import-memory: JavaScript owns the memory.
-  RUSTFLAGS="-C target-feature=+simd128 -C link-arg=--import-memory" \
-    wasm-pack build --mode no-install --target web --no-opt --no-pack --release --out-name smooth_l1 . -- --locked
-}
-# Prints a fingerprint of the files that are named.
-print_of() { find "$@" -type f -not -path '*/generated/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-64; }
+# print_of FILE...: a fingerprint of these files, and of the files in these directories.
+if have sha256sum; then sha=(sha256sum); else sha=(shasum -a 256); fi
+print_of() { find "$@" -type f | LC_ALL=C sort | tr '\n' '\0' | xargs -0 "${sha[@]}" | "${sha[@]}"; }
+# The fingerprint is removed before a build and written after it: an interrupted one is not taken
+# for a complete one.
 fresh() { [ "$(cat "target/$1.print" 2>/dev/null)" = "$2" ]; }
 
-setup_npm
-export PATH="$PWD/node_modules/.bin:$PATH"
-now=$(print_of crate Cargo.toml Cargo.lock build.sh)
-if fresh kernel "$now" && [ -e dist/smooth_l1.wasm ] && [ -e ts/generated/kernel.ts ]; then
-  say "kernel: nothing changed"
-else
-  setup_rust
-  setup_tool wasm-bindgen-cli $WASM_BINDGEN
-  setup_tool wasm-pack $WASM_PACK
-  step "compiling the kernel (wasm-pack)" kernel
-  say "stripping, checking and embedding it"
-  node crate/link.mjs
-  printf %s "$now" >target/kernel.print
-fi
-now=$(print_of ts tsconfig.json tsconfig.build.json target/kernel.print package-lock.json)
-if fresh wrapper "$now" && [ -e dist/index.js ]; then
-  say "wrapper: nothing changed"
-else
-  say "compiling the wrapper (tsc)"
-  tsc -p tsconfig.build.json || fail "the wrapper does not compile"
-  printf %s "$now" >target/wrapper.print
-fi
+# simd128: the kernel is written for it. import-memory: JavaScript owns the memory.
+wasm_flags="-C target-feature=+simd128 -C link-arg=--import-memory"
+kernel() {
+  # --no-opt: wasm-pack would download wasm-opt. --no-pack: pkg/ is not a package to publish.
+  RUSTFLAGS=$wasm_flags wasm-pack build --mode no-install --target web --no-opt --no-pack --release \
+    --out-name smooth_l1 . -- --locked
+}
+declarations() {
+  find dist -type f ! -name '*.wasm' -exec rm -f {} +
+  tsc -p tsconfig.build.json
+}
+bundle() {
+  local common=(--bundle --format=esm --target=es2022 --platform=neutral '--external:node:*' --sourcemap --log-level=warning)
+  esbuild ts/index.ts "${common[@]}" --outfile=dist/index.js
+  # The same names, without WebAssembly.
+  esbuild ts/index.ts "${common[@]}" --conditions=reference --outfile=dist/reference.js
+  # Hosts that refuse to compile bytes import the module as it is.
+  esbuild ts/index.ts "${common[@]}" --conditions=workerd '--external:*.wasm' --outfile=dist/index.workerd.js
+  if [ -e ts/worker.ts ]; then
+    esbuild ts/worker.ts "${common[@]}" --outfile=dist/worker.js
+  fi
+}
+build() {
+  local now built=
+  lock 8 target/build.lock
+  setup_npm
+  now=$(print_of crate Cargo.toml Cargo.lock build.sh node_modules/binaryen/package.json)
+  if ! { fresh kernel "$now" && [ -e dist/smooth_l1.wasm ] && [ -e ts/generated/kernel.ts ]; }; then
+    built=1
+    rm -f target/kernel.print
+    setup_rust
+    setup_tool wasm-bindgen-cli $WASM_BINDGEN wasm-bindgen
+    setup_tool wasm-pack $WASM_PACK wasm-pack
+    [ ! -d "$cache/build" ] || locked rm -rf "$cache/build"
+    step "compiling the kernel (wasm-pack)" "" kernel
+    say "stripping, checking and embedding it"
+    node crate/link.mjs
+    printf %s "$now" >target/kernel.print
+  fi
+  now=$(print_of ts tsconfig.json tsconfig.build.json package.json package-lock.json build.sh)
+  if ! { fresh wrapper "$now" && [ -e dist/index.js ] && [ -e dist/index.d.ts ]; }; then
+    built=1
+    rm -f target/wrapper.print
+    say "checking the wrapper's types (tsc), bundling it (esbuild)"
+    declarations || fail "the wrapper does not fit its types or the kernel's: see above"
+    bundle
+    printf %s "$now" >target/wrapper.print
+  fi
+  [ -n "$built" ] || say "nothing to build"
+  exec 8>&-
+}
 
-case "${1:-}" in
-"") ;;
-test)
-  command -v cargo >/dev/null || setup_rust
+# ---- the tasks --------------------------------------------------------------------------------
+run_tests() {
+  local status=0
+  rm -f target/tests.count target/vitest.json
+  setup_rust
   say "Rust tests"
-  cargo test --locked --quiet
+  cargo test --locked --no-fail-fast 2>&1 | tee target/cargo-test.log || status=1
+  grep -q '^test result:' target/cargo-test.log || fail "the Rust tests did not run: see above"
+  [ $status = 0 ] || grep -q '^test result: .*FAILED' target/cargo-test.log || fail "a Rust test program broke off: see above"
   say "TypeScript tests"
-  vitest run
-  ;;
-lint)
-  say "rustfmt, clippy"
-  cargo fmt --check
-  cargo clippy --locked --all-targets --quiet -- -D warnings
-  say "biome, tsc"
-  biome ci .
-  tsc -p tsconfig.json
-  ;;
-*) fail "'$1' is not a task: give none, test or lint" ;;
+  vitest run --reporter=default --reporter=json --outputFile.json=target/vitest.json || status=1
+  [ -e target/vitest.json ] || fail "the TypeScript tests did not run: see above"
+  node - <<'END' || status=1
+    const { readFileSync, writeFileSync } = require("node:fs");
+    let [passed, failed, skipped] = [0, 0, 0];
+    const rust = readFileSync("target/cargo-test.log", "utf8");
+    for (const [, p, f, s] of rust.matchAll(/^test result: .*? (\d+) passed; (\d+) failed; (\d+) ignored/gm)) {
+      passed += +p;
+      failed += +f;
+      skipped += +s;
+    }
+    const ts = JSON.parse(readFileSync("target/vitest.json", "utf8"));
+    passed += ts.numPassedTests;
+    failed += ts.numFailedTests;
+    skipped += ts.numPendingTests + ts.numTodoTests;
+    // A file that did not load has no failed test in it.
+    failed += ts.testResults.filter((f) => f.status === "failed" && f.assertionResults.every((t) => t.status !== "failed")).length;
+    const count = `${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ""}\n`;
+    writeFileSync("target/tests.count", count);
+    process.stdout.write(count);
+    if (ts.numPassedTests === 0) console.error("build.sh: no TypeScript test passed");
+    process.exit(failed || ts.numPassedTests === 0 ? 1 : 0);
+END
+  [ $status = 0 ] || fail "not every test passed"
+}
+
+has_linters() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
+setup_linters() {
+  has_linters && return
+  if [ "$rust_from" = Debian ]; then
+    locked apt_install rustfmt-web rust-web-clippy
+    debian_path
+  elif have rustup; then
+    step "adding rustfmt and clippy (rustup)" "" rustup component add rustfmt clippy
+  fi
+  has_linters || fail "rustfmt and clippy are needed: install Rust from https://rustup.rs"
+}
+run_linters() {
+  setup_rust
+  setup_linters
+  say "rustfmt"
+  cargo fmt --check || fail "not formatted: npm run format"
+  say "clippy"
+  cargo clippy --locked --all-targets --quiet -- -D warnings || fail "clippy complains: see above"
+  RUSTFLAGS=$wasm_flags cargo clippy --locked --lib --target $TARGET --quiet -- -D warnings ||
+    fail "clippy complains about the code for $TARGET: see above"
+  say "biome"
+  biome check --error-on-warnings || fail "biome complains; this mends what can be mended by itself: npm run format"
+  say "tsc"
+  tsc -p tsconfig.json || fail "a type is wrong: see above"
+  if have shellcheck; then
+    say "shellcheck"
+    shellcheck build.sh .ci/run || fail "shellcheck complains: see above"
+  fi
+  say "no complaints"
+}
+
+run_miri() {
+  cargo +nightly miri --version >/dev/null 2>&1 ||
+    fail "there is no Miri here. With rustup: rustup toolchain install nightly --component miri,rust-src"
+  # disable-isolation: the tests read their vectors from files.
+  MIRIFLAGS=${MIRIFLAGS:--Zmiri-disable-isolation} cargo +nightly miri test --locked
+}
+
+if [ "$task" = miri ]; then
+  run_miri
+  exit
+fi
+export PATH="$PWD/node_modules/.bin:$PATH"
+build
+case $task in
+test) run_tests ;;
+lint) run_linters ;;
 esac

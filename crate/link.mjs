@@ -26,7 +26,9 @@ for (const shared of [false, true]) {
   check(bytes, shared);
   const file = shared ? 'dist/smooth_l1_shared.wasm' : 'dist/smooth_l1.wasm';
   writeFileSync(file, bytes);
-  constants.push(`export const ${shared ? 'sharedKernel' : 'kernel'} = '${Buffer.from(bytes).toString('base64')}';`);
+  constants.push(
+    `export const ${shared ? 'sharedKernel' : 'kernel'} = '${Buffer.from(bytes).toString('base64')}';`,
+  );
   console.log(`    ${file}  ${bytes.length} bytes (limit ${LIMIT})`);
 }
 writeFileSync(
@@ -36,13 +38,17 @@ writeFileSync(
 
 /** The fields and constants of crate/job.rs, so that the two sides cannot drift apart. */
 function jobInTypeScript(rust) {
-  const [, struct] = /pub struct Job \{([^}]*)\}/.exec(rust) ?? fail('crate/job.rs has no struct Job');
+  const [, struct] =
+    /pub struct Job \{([^}]*)\}/.exec(rust) ?? fail('crate/job.rs has no struct Job');
   const fields = [...struct.matchAll(/pub (\w+): ([^,]+),/g)].map(([, name, type]) => {
-    if (!/^(u32|usize|f32|\*(const|mut) \w+)$/.test(type)) fail(`field ${name} of Job is not one word: ${type}`);
+    if (!/^(u32|usize|f32|\*(const|mut) \w+)$/.test(type))
+      fail(`field ${name} of Job is not one word: ${type}`);
     return name;
   });
   const modules = [...rust.matchAll(/pub mod (\w+) \{([^}]*)\}/g)].map(([, name, body]) => {
-    const values = [...body.matchAll(/pub const (\w+): u32 = (\d+);/g)].map(([, key, value]) => `${key}: ${value}`);
+    const values = [...body.matchAll(/pub const (\w+): u32 = (\d+);/g)].map(
+      ([, key, value]) => `${key}: ${value}`,
+    );
     return `export const ${name} = { ${values.join(', ')} } as const;`;
   });
   return [
@@ -78,9 +84,11 @@ function check(bytes, shared) {
   if (!WebAssembly.validate(bytes)) fail('this engine finds the module invalid');
   const module = new WebAssembly.Module(bytes);
   const imports = WebAssembly.Module.imports(module).map((i) => `${i.module}.${i.name}`);
-  if (String(imports) !== 'env.memory') fail(`the module imports [${imports}], wanted env.memory alone`);
+  if (String(imports) !== 'env.memory')
+    fail(`the module imports [${imports}], wanted env.memory alone`);
   const exported = WebAssembly.Module.exports(module).map((e) => e.name);
-  if (String(exported.sort()) !== String([...kernel].sort())) fail(`the module exports [${exported}], wanted [${kernel}]`);
+  if (String(exported.sort()) !== String([...kernel].sort()))
+    fail(`the module exports [${exported}], wanted [${kernel}]`);
   const read = binaryen.readBinary(bytes);
   const text = read.emitText();
   read.dispose();
@@ -92,7 +100,8 @@ function check(bytes, shared) {
     [/\(table\b/, 'a table'],
   ])
     if (pattern.test(text)) fail(`the module has ${what}`);
-  if (shared !== /\(memory [^)]*shared/.test(text)) fail('the memory import has the wrong shared flag');
+  if (shared !== /\(memory [^)]*shared/.test(text))
+    fail('the memory import has the wrong shared flag');
   if (bytes.length > LIMIT) fail(`the module has ${bytes.length} bytes, the limit is ${LIMIT}`);
 }
 

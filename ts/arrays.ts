@@ -24,7 +24,9 @@ export type KernelArray<T> = T & Disposable;
  * free(target);
  * ```
  */
-export function float32(source: number | ArrayLike<number> | Iterable<number>): KernelArray<Float32Array> {
+export function float32(
+  source: number | ArrayLike<number> | Iterable<number>,
+): KernelArray<Float32Array> {
   return make('float32', Float32Array, source);
 }
 
@@ -38,13 +40,18 @@ export function float32(source: number | ArrayLike<number> | Iterable<number>): 
  * free(mask);
  * ```
  */
-export function uint8(source: number | ArrayLike<number> | Iterable<number>): KernelArray<Uint8Array> {
+export function uint8(
+  source: number | ArrayLike<number> | Iterable<number>,
+): KernelArray<Uint8Array> {
   return make('uint8', Uint8Array, source);
 }
 
 function make<T extends Float32Array | Uint8Array>(
   name: string,
-  type: { new (buffer: ArrayBufferLike, offset: number, length: number): T; BYTES_PER_ELEMENT: number },
+  type: {
+    new (buffer: ArrayBufferLike, offset: number, length: number): T;
+    BYTES_PER_ELEMENT: number;
+  },
   source: number | ArrayLike<number> | Iterable<number>,
 ): KernelArray<T> {
   const values = typeof source === 'number' ? undefined : listOf(name, source);
@@ -68,7 +75,8 @@ function make<T extends Float32Array | Uint8Array>(
 function listOf(name: string, source: unknown): ArrayLike<number> {
   if (typeof source === 'object' && source !== null) {
     if (isArrayOf('Float32Array', source)) lengthOf(name, 'values', source as Float32Array);
-    if (typeof (source as ArrayLike<number>).length === 'number') return source as ArrayLike<number>;
+    if (typeof (source as ArrayLike<number>).length === 'number')
+      return source as ArrayLike<number>;
     if (Symbol.iterator in source) return Array.from(source as Iterable<number>);
   }
   throw new TypeError(`${name}: expected a length or a list of numbers, got ${describe(source)}`);
@@ -88,11 +96,17 @@ function dispose(this: Float32Array | Uint8Array): void {
  */
 export function free(array: Float32Array | Uint8Array): void {
   if (!isArrayOf('Float32Array', array) && !isArrayOf('Uint8Array', array))
-    throw new TypeError(`free: expected an array that float32() or uint8() made, got ${describe(array)}`);
+    throw new TypeError(
+      `free: expected an array that float32() or uint8() made, got ${describe(array)}`,
+    );
   const { heap } = theKernel();
   const offset = heap.offsetOf(array);
-  if (offset < 0) throw new RangeError("free: the array is not in the kernel's memory; float32() makes arrays there");
+  if (offset < 0)
+    throw new RangeError(
+      "free: the array is not in the kernel's memory; float32() makes arrays there",
+    );
   const size = heap.sizeOf(offset);
-  if (size === 0) throw new RangeError('free: the array was released before, or is a view on a part of one');
+  if (size === 0)
+    throw new RangeError('free: the array was released before, or is a view on a part of one');
   heap.release(offset);
 }

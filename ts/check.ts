@@ -14,7 +14,12 @@ export function isArrayOf(type: 'Float32Array' | 'Uint8Array', value: unknown): 
   return tagOf.call(value) === type;
 }
 
-export function checkArray(fn: string, name: string, value: unknown, type: 'Float32Array' | 'Uint8Array'): void {
+export function checkArray(
+  fn: string,
+  name: string,
+  value: unknown,
+  type: 'Float32Array' | 'Uint8Array',
+): void {
   if (tagOf.call(value) !== type)
     throw new TypeError(`${fn}: ${name} must be a ${type}, got ${describe(value)}`);
 }

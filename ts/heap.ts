@@ -43,7 +43,13 @@ export class Heap {
   /** The byte offset of an array in this memory, or -1 if it is elsewhere. */
   offsetOf(array: ArrayBufferView): number {
     const { buffer } = array;
-    return buffer === this.f32.buffer || this.#buffers.has(buffer) ? array.byteOffset : -1;
+    if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return array.byteOffset;
+    // Another thread may have grown the memory.
+    if (this.#store.kind === 'growing' && buffer === this.#store.memory.buffer) {
+      this.#view(buffer);
+      return array.byteOffset;
+    }
+    return -1;
   }
 
   /** Takes `bytes` bytes, whose content is undefined. */

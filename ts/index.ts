@@ -41,4 +41,5 @@ export type {
   Weights,
 } from './options.ts';
 export { copiedBytes } from './pass.ts';
+export { getNumThreads, setNumThreads, type ThreadOptions, type WorkerLike } from './threads.ts';
 export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './worksheet.ts';

@@ -1,8 +1,9 @@
 // The kernel that is really running, started on first use.
-import { fixedMemory, Heap, sharedMemory } from './heap.ts';
-import { JOB_WORDS } from './generated/job.ts';
-import { createPlainKernel } from './plain-kernel.ts';
+
 import { compile } from '#module';
+import { JOB_WORDS } from './generated/job.ts';
+import { fixedMemory, Heap, sharedMemory } from './heap.ts';
+import { createPlainKernel } from './plain-kernel.ts';
 
 /** The raw exports, as wasm-bindgen typed them from the Rust functions. */
 export type Exports = Pick<typeof import('./generated/smooth_l1.d.ts'), 'run' | 'work_size'>;
@@ -76,21 +77,28 @@ export function load(options: LoadOptions = {}): void {
     throw new TypeError(`load: options must be an object, got ${options}`);
   for (const key of Object.keys(options))
     if (!['backend', 'module', 'memory', 'capacity'].includes(key))
-      throw new TypeError(`load: there is no option "${key}"; there are backend, module, memory, capacity`);
+      throw new TypeError(
+        `load: there is no option "${key}"; there are backend, module, memory, capacity`,
+      );
   const { backend: wanted, module, memory, capacity } = options;
   if (wanted !== undefined && !['wasm-shared', 'wasm', 'js'].includes(wanted))
-    throw new RangeError(`load: backend must be "wasm-shared", "wasm" or "js", got ${JSON.stringify(wanted)}`);
+    throw new RangeError(
+      `load: backend must be "wasm-shared", "wasm" or "js", got ${JSON.stringify(wanted)}`,
+    );
   if (module !== undefined && !(module instanceof WebAssembly.Module))
     throw new TypeError('load: module must be a WebAssembly.Module');
   if (memory !== undefined && !(memory instanceof WebAssembly.Memory))
     throw new TypeError('load: memory must be a WebAssembly.Memory');
   if (capacity !== undefined) {
-    if (typeof capacity !== 'number') throw new TypeError(`load: capacity must be a number, got ${typeof capacity}`);
+    if (typeof capacity !== 'number')
+      throw new TypeError(`load: capacity must be a number, got ${typeof capacity}`);
     if (!(capacity >= 2 ** 20 && capacity < 2 ** 32))
       throw new RangeError(`load: capacity must be from 1 MiB to less than 4 GiB, got ${capacity}`);
   }
   if (kernel)
-    throw new Error(`load: the kernel runs already (${kernel.backend}); load must come before the first use`);
+    throw new Error(
+      `load: the kernel runs already (${kernel.backend}); load must come before the first use`,
+    );
   start(options);
 }
 
@@ -111,14 +119,19 @@ function start(options: LoadOptions): Kernel {
   throw new Error(`smooth-l1 cannot run here (${reasons.join('; ')})`);
 }
 
-function startWasm(backend: 'wasm-shared' | 'wasm', options: LoadOptions, capacity: number): Kernel {
+function startWasm(
+  backend: 'wasm-shared' | 'wasm',
+  options: LoadOptions,
+  capacity: number,
+): Kernel {
   if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
   const shared = backend === 'wasm-shared';
   const module = options.module ?? compile(shared);
   if (!module) throw new Error('this entry has no such module');
   const memory = options.memory ?? (shared ? sharedMemory() : fixedMemory(capacity));
   if (!memory) throw new Error('this host has no shared memory');
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  const exports = new WebAssembly.Instance(module, { env: { memory } })
+    .exports as unknown as Exports;
   let heap: Heap;
   if (shared) heap = new Heap({ kind: 'growing', memory });
   else {

@@ -80,12 +80,23 @@ function withGrad(
     if (x >= 0 && y >= 0 && isApart(g, x, n) && isApart(g, y, n) && gradInput.length === n) {
       const { scale } = settings;
       const isMean = settings.reduction === 'mean';
-      const sum = plainSum(kernel, settings, want.SUM | want.GRAD, x, y, g, isMean ? scale / n : scale, n) * scale;
+      const sum =
+        plainSum(kernel, settings, want.SUM | want.GRAD, x, y, g, isMean ? scale / n : scale, n) *
+        scale;
       return isMean ? sum / n : sum;
     }
   }
   const losses = lossArray(fn, settings, n, out);
-  const loss = compute({ fn, settings, input, target, n, loss: true, grad: gradInput, out: losses });
+  const loss = compute({
+    fn,
+    settings,
+    input,
+    target,
+    n,
+    loss: true,
+    grad: gradInput,
+    out: losses,
+  });
   return losses ?? loss;
 }
 
@@ -107,11 +118,30 @@ function backward(
     const g = kernel.heap.offsetOf(grad);
     if (x >= 0 && y >= 0 && isApart(g, x, n) && isApart(g, y, n) && grad.length === n) {
       const factor = gradOutput * settings.scale;
-      plainSum(kernel, settings, want.GRAD, x, y, g, settings.reduction === 'mean' ? factor / n : factor, n);
+      plainSum(
+        kernel,
+        settings,
+        want.GRAD,
+        x,
+        y,
+        g,
+        settings.reduction === 'mean' ? factor / n : factor,
+        n,
+      );
       return grad;
     }
   }
-  compute({ fn, settings, input, target, n, loss: false, grad, gradName: 'out', upstream: gradOutput });
+  compute({
+    fn,
+    settings,
+    input,
+    target,
+    n,
+    loss: false,
+    grad,
+    gradName: 'out',
+    upstream: gradOutput,
+  });
   return grad;
 }
 
@@ -123,7 +153,9 @@ function isApart(g: number, x: number, n: number): boolean {
 function checkUpstream(fn: string, gradOutput: unknown): void {
   if (typeof gradOutput === 'number') return;
   if (typeof gradOutput !== 'object' || gradOutput === null)
-    throw new TypeError(`${fn}: gradOutput must be a number or a Float32Array, got ${describe(gradOutput)}`);
+    throw new TypeError(
+      `${fn}: gradOutput must be a number or a Float32Array, got ${describe(gradOutput)}`,
+    );
   checkArray(fn, 'gradOutput', gradOutput, 'Float32Array');
 }
 
@@ -136,13 +168,21 @@ function lossArray(
 ): Float32Array | undefined {
   const { reduction, rowLength } = settings;
   if (reduction === 'none') return out ?? freshArray(fn, 'out', settings, n);
-  if (reduction === 'rows') return out ?? freshArray(fn, 'out', settings, Math.floor(n / rowLength));
+  if (reduction === 'rows')
+    return out ?? freshArray(fn, 'out', settings, Math.floor(n / rowLength));
   if (out !== undefined)
-    throw new TypeError(`${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`);
+    throw new TypeError(
+      `${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+    );
   return undefined;
 }
 
-function hessian(fn: string, settings: Settings, input: Float32Array, target: Float32Array): Float32Array {
+function hessian(
+  fn: string,
+  settings: Settings,
+  input: Float32Array,
+  target: Float32Array,
+): Float32Array {
   const n = checkPair(fn, input, target);
   const curvature = settings.out ?? freshArray(fn, 'out', settings, n);
   compute({ fn, settings, input, target, n, loss: false, curvature });
@@ -162,15 +202,41 @@ function doubleBackward(
   const n = checkPair(fn, input, target);
   const curvature = settings.out ?? freshArray(fn, 'out', settings, n);
   const direction = gradGradInput;
-  compute({ fn, settings, input, target, n, loss: false, curvature, direction, upstream: gradOutput });
+  compute({
+    fn,
+    settings,
+    input,
+    target,
+    n,
+    loss: false,
+    curvature,
+    direction,
+    upstream: gradOutput,
+  });
   return curvature;
 }
 
-function thresholdGrad(fn: string, settings: Settings, input: Float32Array, target: Float32Array): number {
+function thresholdGrad(
+  fn: string,
+  settings: Settings,
+  input: Float32Array,
+  target: Float32Array,
+): number {
   const n = checkPair(fn, input, target);
   if (typeof settings.threshold !== 'number')
-    throw new TypeError(`${fn}: ${settings.thresholdName} must be one number, not one for each column`);
-  return compute({ fn, settings, input, target, n, loss: false, threshold: true, upstream: settings.gradOutput });
+    throw new TypeError(
+      `${fn}: ${settings.thresholdName} must be one number, not one for each column`,
+    );
+  return compute({
+    fn,
+    settings,
+    input,
+    target,
+    n,
+    loss: false,
+    threshold: true,
+    upstream: settings.gradOutput,
+  });
 }
 
 /**
@@ -332,7 +398,14 @@ export function smoothL1LossWithGrad<R extends Reduction = 'mean'>(
   options?: SmoothL1Options<R> & GradOptions & OutOption,
 ): LossOf<R> {
   const settings = read('smoothL1LossWithGrad', 'smoothL1', 'backward', options);
-  return withGrad('smoothL1LossWithGrad', settings, input, target, gradInput, settings.out) as LossOf<R>;
+  return withGrad(
+    'smoothL1LossWithGrad',
+    settings,
+    input,
+    target,
+    gradInput,
+    settings.out,
+  ) as LossOf<R>;
 }
 
 /**
@@ -355,7 +428,14 @@ export function huberLossWithGrad<R extends Reduction = 'mean'>(
   options?: HuberOptions<R> & GradOptions & OutOption,
 ): LossOf<R> {
   const settings = read('huberLossWithGrad', 'huber', 'backward', options);
-  return withGrad('huberLossWithGrad', settings, input, target, gradInput, settings.out) as LossOf<R>;
+  return withGrad(
+    'huberLossWithGrad',
+    settings,
+    input,
+    target,
+    gradInput,
+    settings.out,
+  ) as LossOf<R>;
 }
 
 /**
@@ -449,7 +529,14 @@ export function smoothL1LossDoubleBackward(
   options?: SmoothL1Options & OutOption,
 ): Float32Array {
   const settings = read('smoothL1LossDoubleBackward', 'smoothL1', 'second', options);
-  return doubleBackward('smoothL1LossDoubleBackward', settings, gradGradInput, gradOutput, input, target);
+  return doubleBackward(
+    'smoothL1LossDoubleBackward',
+    settings,
+    gradGradInput,
+    gradOutput,
+    input,
+    target,
+  );
 }
 
 /**
@@ -472,7 +559,14 @@ export function huberLossDoubleBackward(
   options?: HuberOptions & OutOption,
 ): Float32Array {
   const settings = read('huberLossDoubleBackward', 'huber', 'second', options);
-  return doubleBackward('huberLossDoubleBackward', settings, gradGradInput, gradOutput, input, target);
+  return doubleBackward(
+    'huberLossDoubleBackward',
+    settings,
+    gradGradInput,
+    gradOutput,
+    input,
+    target,
+  );
 }
 
 /**
@@ -532,7 +626,8 @@ class Loss<R extends Reduction> {
 
   /** The loss. `options` are those that differ from the object's in this call. */
   forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
-    if (options === undefined) return forward(this.#name, this.#settings, input, target, undefined) as LossOf<R>;
+    if (options === undefined)
+      return forward(this.#name, this.#settings, input, target, undefined) as LossOf<R>;
     const settings = this.#with('forward', options);
     return forward(this.#name, settings, input, target, options.out) as LossOf<R>;
   }
@@ -544,7 +639,8 @@ class Loss<R extends Reduction> {
     target: Float32Array,
     options?: CallOptions & GradOptions,
   ): Float32Array {
-    if (options === undefined) return backward(this.#name, this.#settings, gradOutput, input, target, undefined);
+    if (options === undefined)
+      return backward(this.#name, this.#settings, gradOutput, input, target, undefined);
     const settings = this.#with('backward', options);
     return backward(this.#name, settings, gradOutput, input, target, options.out);
   }

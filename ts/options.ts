@@ -13,7 +13,11 @@ export type LossOf<R extends Reduction> = R extends 'none' | 'rows' ? Float32Arr
  * One number; a full-size array; or, with `rowLength` given, an array with one value for each row
  * or each column. An array whose length fits rows and columns alike must say which it is.
  */
-export type Weights = number | Float32Array | { perRow: Float32Array } | { perColumn: Float32Array };
+export type Weights =
+  | number
+  | Float32Array
+  | { perRow: Float32Array }
+  | { perColumn: Float32Array };
 
 /** What the sum of the losses is divided by for the reduction `"mean"`. */
 export type Divisor = 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unmasked' | number;
@@ -145,7 +149,8 @@ export function readOptions(fn: string, form: Form, kind: Kind, options: unknown
     throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
   const given = { ...options } as Record<string, unknown>;
   const known = [...THRESHOLDS[form], ...(kind === 'distance' ? [] : COMMON), ...MORE[kind]];
-  for (const key of Object.keys(given)) if (!known.includes(key)) throw unknownOption(fn, key, known);
+  for (const key of Object.keys(given))
+    if (!known.includes(key)) throw unknownOption(fn, key, known);
   return settingsOf(fn, form, given);
 }
 
@@ -165,7 +170,9 @@ function settingsOf(fn: string, form: Form, given: Record<string, unknown>): Set
     if (value === undefined) return fallback;
     if ((values as readonly unknown[]).includes(value)) return value as T;
     const error = typeof value === 'string' ? RangeError : TypeError;
-    throw new error(`${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`);
+    throw new error(
+      `${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`,
+    );
   };
   const flag = (name: string): boolean => {
     const value = given[name];
@@ -190,7 +197,9 @@ function settingsOf(fn: string, form: Form, given: Record<string, unknown>): Set
   if (given.rowLength !== undefined && !(Number.isInteger(rowLength) && rowLength > 0))
     throw new RangeError(`${fn}: rowLength must be an integer from 1, got ${rowLength}`);
   if (given.weight !== undefined && given.outsideWeights !== undefined)
-    throw new TypeError(`${fn}: weight and outsideWeights are two names of one option; give one of them`);
+    throw new TypeError(
+      `${fn}: weight and outsideWeights are two names of one option; give one of them`,
+    );
   const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
   const insideWeights = weightsOf(fn, 'insideWeights', given);
   const outsideWeights = weightsOf(fn, outsideName, given);
@@ -205,7 +214,9 @@ function settingsOf(fn: string, form: Form, given: Record<string, unknown>): Set
     throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
   for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'])
     if (given[name] !== undefined && reduction !== 'mean')
-      throw new TypeError(`${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`);
+      throw new TypeError(
+        `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
+      );
   if (/weights/i.test(String(divisor)) && outsideWeights === undefined)
     throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
   if (divisor === 'rows' && rowLength === 0)
@@ -264,7 +275,9 @@ function thresholdOf(
     return [name === 'sigma' ? 1 / (value * value) : value, name];
   }
   if (typeof value !== 'object')
-    throw new TypeError(`${fn}: ${name} must be a number or a Float32Array, got ${describe(value)}`);
+    throw new TypeError(
+      `${fn}: ${name} must be a number or a Float32Array, got ${describe(value)}`,
+    );
   checkArray(fn, name, value, 'Float32Array');
   if (given.rowLength === undefined)
     throw new TypeError(`${fn}: ${name} for each column needs rowLength, which is missing`);

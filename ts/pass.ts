@@ -5,6 +5,7 @@ import { type Curve, curveOf } from './curve.ts';
 import { count, field, JOB_WORDS, kind, shape, want } from './generated/job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import { checkThreshold, type Settings, type Weights } from './options.ts';
+import { runJob } from './threads.ts';
 
 /** Elements that are added up together; sums of chunks are added in order. */
 const CHUNK = 65536;
@@ -91,9 +92,16 @@ export function checkPair(
 }
 
 /** A new array for a result that was given no place. */
-export function freshArray(fn: string, name: string, settings: Settings, length: number): Float32Array {
+export function freshArray(
+  fn: string,
+  name: string,
+  settings: Settings,
+  length: number,
+): Float32Array {
   if (settings.forbidsCopy)
-    throw new TypeError(`${fn}: ${name} is missing, and copy: "throw" forbids a new array outside of the kernel's memory`);
+    throw new TypeError(
+      `${fn}: ${name} is missing, and copy: "throw" forbids a new array outside of the kernel's memory`,
+    );
   return new Float32Array(length);
 }
 
@@ -129,13 +137,8 @@ export function plainSum(
     kernel.run(kernel.job, 0, n, kernel.work);
     return f64[loss] as number;
   }
-  let total = 0;
-  for (let first = 0; first < n; first += CHUNK) {
-    f64[loss] = 0;
-    kernel.run(kernel.job, first, Math.min(CHUNK, n - first), kernel.work);
-    total += f64[loss] as number;
-  }
-  return total;
+  const isInPlace = wanted & want.GRAD && (grad === input || grad === target);
+  return runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
 }
 
 function clear(kernel: Kernel): void {
@@ -160,16 +163,17 @@ function writeCurve(kernel: Kernel, numbers: Curve, isCurvature = false): void {
 
 /** Computes a request, and returns the loss for the reductions "sum" and "mean". */
 export function compute(request: Request): number {
-  const { fn, settings, n } = request;
   const parts = partsOf(request);
-  checkOverlaps(fn, parts);
+  checkOverlaps(request.fn, parts);
   const kernel = theKernel();
   const taken: number[] = [];
+  let runner: Runner | undefined;
   try {
     place(kernel, request, parts, taken);
-    return reduce(kernel, request, parts);
+    runner = new Runner(kernel, request, parts);
+    return reduce(kernel, request, parts, runner);
   } finally {
-    for (const offset of taken) kernel.heap.release(offset);
+    if (!runner?.isLost) for (const offset of taken) kernel.heap.release(offset);
   }
 }
 
@@ -178,13 +182,26 @@ function partsOf(request: Request): Part[] {
   const { fn, settings, n, direction, upstream = 1 } = request;
   const { rowLength } = settings;
   if (rowLength > 0 && n % rowLength !== 0)
-    throw new RangeError(`${fn}: rowLength ${rowLength} does not divide the ${n} elements of input`);
+    throw new RangeError(
+      `${fn}: rowLength ${rowLength} does not divide the ${n} elements of input`,
+    );
   const rows = rowLength > 0 ? n / rowLength : 0;
   const parts: Part[] = [];
-  const add = (name: string, at: Field, array: Float32Array | Uint8Array, is: number, isOutput = false): void => {
+  const add = (
+    name: string,
+    at: Field,
+    array: Float32Array | Uint8Array,
+    is: number,
+    isOutput = false,
+  ): void => {
     parts.push({ name, field: at, array, is, isOutput, offset: -1, slot: 0 });
   };
-  const full = (name: string, at: Field, array: Float32Array | undefined, isOutput: boolean): void => {
+  const full = (
+    name: string,
+    at: Field,
+    array: Float32Array | undefined,
+    isOutput: boolean,
+  ): void => {
     if (array === undefined) return;
     checkLength(fn, name, array, n, 'one for each element of input');
     add(name, at, array, kind.FULL, isOutput);
@@ -223,7 +240,13 @@ function partsOf(request: Request): Part[] {
   return parts;
 }
 
-function checkLength(fn: string, name: string, array: Float32Array, length: number, why: string): void {
+function checkLength(
+  fn: string,
+  name: string,
+  array: Float32Array,
+  length: number,
+  why: string,
+): void {
   const actual = lengthOf(fn, name, array);
   if (actual !== length)
     throw new RangeError(`${fn}: ${name} has ${actual} elements; it must have ${length}, ${why}`);
@@ -252,7 +275,9 @@ function layoutOf(
   if (rows > 0) choices.push(`${rows} (one for each row)`);
   if (columns > 0) choices.push(`${columns} (one for each column)`);
   const hint = rows > 0 ? '' : '; rowLength is missing for one value a row';
-  throw new RangeError(`${fn}: ${name} has ${length} elements; it must have ${choices.join(' or ')}${hint}`);
+  throw new RangeError(
+    `${fn}: ${name} has ${length} elements; it must have ${choices.join(' or ')}${hint}`,
+  );
 }
 
 /** An output may be exactly a full-size input; any other overlap would read what was just written. */
@@ -266,7 +291,8 @@ function checkOverlaps(fn: string, parts: Part[]): void {
       if (other === out || out.offset < 0 !== other.offset < 0) continue;
       if (out.offset < 0 && out.array.buffer !== other.array.buffer) continue;
       const isApart =
-        start(out) + out.array.byteLength <= start(other) || start(other) + other.array.byteLength <= start(out);
+        start(out) + out.array.byteLength <= start(other) ||
+        start(other) + other.array.byteLength <= start(out);
       const isSame =
         !other.isOutput &&
         start(out) === start(other) &&
@@ -275,7 +301,9 @@ function checkOverlaps(fn: string, parts: Part[]): void {
       if (!isApart && !isSame)
         throw new RangeError(
           `${fn}: ${out.name} overlaps ${other.name}; ${
-            other.isOutput ? 'results must be apart' : `it must be apart from it, or exactly input or target`
+            other.isOutput
+              ? 'results must be apart'
+              : `it must be apart from it, or exactly input or target`
           }`,
         );
     }
@@ -314,7 +342,12 @@ function place(kernel: Kernel, request: Request, parts: Part[], taken: number[])
     u32[job + field.curves_kind] = kind.COLUMN;
     u32[job + field.curves] = curvesAt;
     u32[job + field.shape] = shape.COLUMNS;
-  } else writeCurve(kernel, curveOf(settings.form, settings.threshold as number), request.curvature !== undefined);
+  } else
+    writeCurve(
+      kernel,
+      curveOf(settings.form, settings.threshold as number),
+      request.curvature !== undefined,
+    );
   u32[job + field.row_length] = settings.rowLength;
   for (const part of parts) {
     u32[job + field[part.field]] = part.offset;
@@ -349,10 +382,9 @@ function curvesOf({ fn, settings, curvature }: Request): Float32Array | undefine
 }
 
 /** Runs the passes of a request, and reduces. */
-function reduce(kernel: Kernel, request: Request, parts: Part[]): number {
+function reduce(kernel: Kernel, request: Request, parts: Part[], run: Runner): number {
   const { settings, n, loss, upstream = 1 } = request;
   const { reduction, scale } = settings;
-  const run = new Runner(kernel, request, parts);
   const gradients = request.grad !== undefined || request.curvature !== undefined;
   const isMean = reduction === 'mean';
   const counted = isMean ? countOf(settings) : count.NOTHING;
@@ -360,7 +392,11 @@ function reduce(kernel: Kernel, request: Request, parts: Part[]): number {
   // The gradient needs the divisor, and sometimes the mean, before anything is written.
   let divisor = isMean ? divisorOf(settings, n, 0) : 1;
   let mean = 0;
-  const shifts = isMean && settings.divisor === 'weights' && settings.gradOutsideWeights !== undefined && request.grad;
+  const shifts =
+    isMean &&
+    settings.divisor === 'weights' &&
+    settings.gradOutsideWeights !== undefined &&
+    request.grad;
   if (counted !== count.NOTHING && (gradients || request.threshold)) {
     const totals = run.all(shifts ? want.SUM : 0, counted);
     divisor = divisorOf(settings, n, totals.count);
@@ -385,7 +421,8 @@ function reduce(kernel: Kernel, request: Request, parts: Part[]): number {
   if (request.grad) wanted |= want.GRAD;
   if (request.curvature) wanted |= want.CURVATURE;
   if (request.threshold) wanted |= settings.form === 'huber' ? want.DELTA : want.BETA;
-  if (loss) wanted |= reduction === 'none' ? want.STORE : reduction === 'rows' ? want.ROWS : want.SUM;
+  if (loss)
+    wanted |= reduction === 'none' ? want.STORE : reduction === 'rows' ? want.ROWS : want.SUM;
   const late = gradients || request.threshold ? count.NOTHING : counted;
   const totals = run.all(wanted, late);
   if (request.threshold) return totals.loss * factor;
@@ -401,7 +438,11 @@ function countOf({ divisor }: Settings): number {
   return count.NOTHING;
 }
 
-function divisorOf({ divisor, minDivisor, rowLength }: Settings, n: number, counted: number): number {
+function divisorOf(
+  { divisor, minDivisor, rowLength }: Settings,
+  n: number,
+  counted: number,
+): number {
   const value =
     typeof divisor === 'number'
       ? divisor
@@ -413,7 +454,7 @@ function divisorOf({ divisor, minDivisor, rowLength }: Settings, n: number, coun
   return minDivisor === undefined ? value : Math.max(value, minDivisor);
 }
 
-interface Totals {
+interface Sums {
   loss: number;
   count: number;
 }
@@ -424,15 +465,24 @@ class Runner {
   readonly #request: Request;
   readonly #parts: Part[];
   readonly #isStaged: boolean;
+  readonly #mayShare: boolean;
+  /** True if threads were given up that may still read what the job points to. */
+  isLost = false;
 
   constructor(kernel: Kernel, request: Request, parts: Part[]) {
     this.#kernel = kernel;
     this.#request = request;
     this.#parts = parts;
     this.#isStaged = parts.some((part) => part.slot !== 0);
+    // What a lost thread left half done must be there to be done again.
+    const outputs = parts.filter((part) => part.isOutput);
+    const isInPlace = outputs.some((out) =>
+      parts.some((part) => part !== out && part.offset === out.offset),
+    );
+    this.#mayShare = !isInPlace && !request.settings.accumulates;
   }
 
-  all(wanted: number, counted: number): Totals {
+  all(wanted: number, counted: number): Sums {
     const { settings, n, out } = this.#request;
     const { rowLength } = settings;
     this.#write(wanted, counted);
@@ -441,7 +491,8 @@ class Runner {
     // A row longer than a chunk is a sum like any other.
     this.#write((wanted & ~want.ROWS) | want.SUM, counted);
     for (let row = 0; row < n / rowLength; row++)
-      (out as Float32Array)[row] = this.#range(row * rowLength, rowLength, CHUNK).loss * settings.scale;
+      (out as Float32Array)[row] =
+        this.#range(row * rowLength, rowLength, CHUNK).loss * settings.scale;
     return { loss: 0, count: 0 };
   }
 
@@ -455,20 +506,25 @@ class Runner {
     const more =
       counted !== count.NOTHING ||
       settings.accumulates ||
-      (grad && (settings.gradTarget || settings.gradInsideWeights || settings.gradOutsideWeights)) ||
+      (grad &&
+        (settings.gradTarget || settings.gradInsideWeights || settings.gradOutsideWeights)) ||
       (wanted & want.UPSTREAM && u32[job + field.upstream_kind] !== kind.FULL);
-    u32[job + field.shape] = ((u32[job + field.shape] as number) & ~shape.MORE) | (more ? shape.MORE : 0);
+    u32[job + field.shape] =
+      ((u32[job + field.shape] as number) & ~shape.MORE) | (more ? shape.MORE : 0);
   }
 
-  #range(first: number, n: number, chunk: number): Totals {
-    const { run, job, work, heap } = this.#kernel;
+  #range(first: number, n: number, chunk: number): Sums {
     const totals = { loss: 0, count: 0 };
+    if (!this.#isStaged) {
+      const { loss, count, lost } = runJob(this.#kernel, first, n, chunk, this.#mayShare);
+      this.isLost ||= lost;
+      return { loss, count };
+    }
+    const { work, heap } = this.#kernel;
     const at = work >>> 3;
     for (let c = first; c < first + n; c += chunk) {
-      const size = Math.min(chunk, first + n - c);
       heap.f64.fill(0, at, at + 3);
-      if (this.#isStaged) this.#staged(c, size);
-      else run(job, c, size, work);
+      this.#staged(c, Math.min(chunk, first + n - c));
       totals.loss += heap.f64[at] as number;
       totals.count += heap.f64[at + 1] as number;
     }
@@ -491,7 +547,8 @@ class Runner {
         const to = part.is === kind.ROW ? Math.ceil(endRow) : p + size;
         const place = part.slot || part.offset + from * part.array.BYTES_PER_ELEMENT;
         heap.u32[(job >>> 2) + field[part.field]] = place;
-        if (part.slot && (!part.isOutput || accumulates)) copyIn(this.#kernel, part.array.subarray(from, to), place);
+        if (part.slot && (!part.isOutput || accumulates))
+          copyIn(this.#kernel, part.array.subarray(from, to), place);
       }
       run(job, p, size, work);
       for (const part of this.#parts) {

@@ -32,7 +32,8 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
     ): ((at: number) => number) => {
       const base = pointer / array.BYTES_PER_ELEMENT;
       if (is === kind.FULL) return (at) => array[base + at - origin] as number;
-      if (is === kind.ROW) return (at) => array[base + Math.floor(at / rowLength) - rowOrigin] as number;
+      if (is === kind.ROW)
+        return (at) => array[base + Math.floor(at / rowLength) - rowOrigin] as number;
       if (is === kind.COLUMN) return (at) => array[base + (at % rowLength)] as number;
       return () => number;
     };
@@ -48,7 +49,11 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
     const half = curve('half', 3);
     const inside = operand(word('inside_kind'), word('inside'), float('inside_number'));
     const outside = operand(word('outside_kind'), word('outside'), float('outside_number'));
-    const upstream = operand(wanted & want.UPSTREAM ? word('upstream_kind') : kind.NUMBER, word('upstream'), 1);
+    const upstream = operand(
+      wanted & want.UPSTREAM ? word('upstream_kind') : kind.NUMBER,
+      word('upstream'),
+      1,
+    );
     const direction = operand(word('direction') ? kind.FULL : kind.NUMBER, word('direction'), 1);
     const mask = operand(word('mask_kind'), word('mask'), 1, bytes);
     const ignoresNaN = word('ignore_nan') !== 0;
@@ -75,7 +80,8 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
       const isMasked = mask(at) === 0 || (ignoresNaN && Number.isNaN(y));
       const outer = outside(at);
       if (!isMasked && counted !== count.NOTHING) {
-        const one = counted === count.WEIGHTS ? outer : counted === count.NONZERO ? Number(outer !== 0) : 1;
+        const one =
+          counted === count.WEIGHTS ? outer : counted === count.NONZERO ? Number(outer !== 0) : 1;
         doubles[work / 8 + 1] = (doubles[work / 8 + 1] as number) + one;
       }
       const d = fround((floats[input + at] as number) - y);
@@ -84,7 +90,7 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
       let t = fround(fround(e * pre(at)) * inv(at));
       if (limit < t) t = limit;
       if (t < -limit) t = -limit;
-      const bounded = t > LARGEST ? LARGEST : t < -LARGEST ? -LARGEST : t;
+      const bounded = t > LARGEST ? LARGEST : Math.max(t, -LARGEST);
       const halfOf = half(at);
       const loss = fround(bounded * fround(e - fround(halfOf * bounded)));
 

@@ -33,7 +33,11 @@ export function l1Distance(p: Float32Array, q: Float32Array): number {
  * console.log(smoothL1OfDistance(p, q, { sigma: 3 }).toFixed(6)); // 0.344444
  * ```
  */
-export function smoothL1OfDistance(p: Float32Array, q: Float32Array, options?: SmoothL1Threshold): number {
+export function smoothL1OfDistance(
+  p: Float32Array,
+  q: Float32Array,
+  options?: SmoothL1Threshold,
+): number {
   return ofDistance('smoothL1OfDistance', p, q, options).loss;
 }
 

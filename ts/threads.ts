@@ -1,0 +1,377 @@
+// All cores: a pool of workers that share the kernel's memory, and the calling thread.
+//
+//   caller   write the job, CLAIM = chunks, ring BELL
+//            claim chunks and compute them, as everybody does
+//            wait until DONE + its own = all chunks, add the sums up in order
+//
+//   worker   asleep --BELL--> claim --left--> compute a chunk, leave its sums, flag it, DONE + 1 --> claim
+//               ^               |
+//               +---- none -----+   (after a short spin)
+//
+//   either   RETIRED: the pool is over. A worker stops before the next piece of a chunk.
+//
+// Claims and DONE are read-modify-write operations, so each chunk has one owner, and the caller
+// sees DONE only after the sums and results that were written before it (all are sequentially
+// consistent, which the memory model of JavaScript gives to every Atomics operation).
+//
+// No job is lost: if chunks are missing and nothing has moved for DEADLINE_MS, the caller retires
+// the pool and computes every chunk that has no flag itself. No job is run twice with effect: a
+// chunk's results depend on its inputs alone, which the call leaves unchanged (a call with an output
+// on top of an input stays on one thread), so that a late worker could only write the same bits; it
+// stops at its next piece, it is terminated, and a retired pool's memory, the job among it, is not
+// used again before its workers are gone. What remains is a worker that the system stops for longer
+// than the deadline within a piece (a few microseconds of work) and then lets go on, while the
+// caller's program already has other data in the arrays.
+import { checkNumber, describe } from './check.ts';
+import {
+  AWAKE,
+  BELL,
+  CHUNK_SIZE,
+  CHUNKS,
+  CLAIM,
+  CONTROL_BYTES,
+  type Control,
+  control,
+  DONE,
+  END,
+  FAILED,
+  FIRST,
+  MAX_CHUNKS,
+  RETIRED,
+  type Start,
+} from './control.ts';
+import { JOB_WORDS } from './generated/job.ts';
+import { type Kernel, theKernel } from './kernel.ts';
+import { builtin } from './node.ts';
+
+/** A call of fewer elements stays on one thread: below, waking the others costs more than they do. */
+const THRESHOLD = 4 * 65536;
+const DEADLINE_MS = 1000;
+const START_MS = 20_000;
+const MAX_THREADS = 256;
+const MAX_RESTARTS = 3;
+
+/** What a pool needs of a worker: that of `node:worker_threads`, or of a browser. */
+export interface WorkerLike {
+  postMessage(message: unknown): void;
+  terminate(): unknown;
+  /** Node: lets the process end while the worker lives. */
+  unref?(): void;
+  /** Node. */
+  on?(event: 'message' | 'error' | 'exit', listener: (value: unknown) => void): unknown;
+  onmessage?: unknown;
+  onerror?: unknown;
+}
+
+/** Options of {@link setNumThreads}. */
+export interface ThreadOptions {
+  /** Makes a worker that runs `smooth-l1/worker`, for hosts that need a way of their own. */
+  createWorker?: () => WorkerLike;
+  /** Called when a thread was lost, and when the pool could not be restored. Without it nothing is said: results are right all the same. */
+  onWarning?: (message: string) => void;
+}
+
+interface Pool {
+  readonly threads: number;
+  readonly workers: WorkerLike[];
+  readonly control: Control;
+  readonly options: ThreadOptions;
+  /** What it took of the kernel's memory. */
+  readonly memory: number[];
+  /** Workers that a job wakes: not more than there are cores for. */
+  readonly wanted: number;
+  /** Workers that are known to be gone. */
+  gone: number;
+}
+
+let pool: Pool | undefined;
+/** The last change of the pool that was asked for; the next one waits for it. */
+let change: Promise<void> = Promise.resolve();
+let restarts = 0;
+
+/**
+ * Sets how many threads a call may use, the calling one included. Functions stay synchronous, and
+ * their results stay the same to the bit. Calls of fewer than 262,144 elements, and calls that
+ * copy, accumulate, or write over one of their inputs, use one thread.
+ *
+ * @param n from 1 to 256. More than there are cores brings nothing.
+ * @returns a promise that resolves when the threads run.
+ * @throws {TypeError} if `n` is not a number; {RangeError} if it is not an integer from 1 to 256;
+ *   {Error} if this host has no shared memory, or a worker does not start. All reject the promise
+ *   and change nothing.
+ * @see `torch.set_num_threads`
+ * @example
+ * ```ts
+ * import { getNumThreads, setNumThreads } from 'smooth-l1';
+ * await setNumThreads(1);
+ * console.log(getNumThreads()); // 1
+ * ```
+ */
+export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<void> {
+  const next = change.then(async () => {
+    checkNumber('setNumThreads', 'n', n);
+    if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS))
+      throw new RangeError(
+        `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
+      );
+    for (const name of ['createWorker', 'onWarning'] as const)
+      if (options[name] !== undefined && typeof options[name] !== 'function')
+        throw new TypeError(
+          `setNumThreads: ${name} must be a function, got ${describe(options[name])}`,
+        );
+    if (n === getNumThreads() && Object.keys(options).length === 0) return;
+    restarts = 0;
+    const started = n > 1 ? await startPool(n, options) : undefined;
+    if (pool) retire(pool);
+    pool = started;
+  });
+  change = next.catch(() => {});
+  return next;
+}
+
+/**
+ * How many threads a call may use now. It is 1 until {@link setNumThreads} resolves, and while a
+ * pool that lost a thread is being restored.
+ *
+ * @example
+ * ```ts
+ * import { getNumThreads } from 'smooth-l1';
+ * console.log(getNumThreads()); // 1
+ * ```
+ */
+export function getNumThreads(): number {
+  return pool?.threads ?? 1;
+}
+
+/** What the chunks of a job add up to. */
+export interface Totals {
+  loss: number;
+  count: number;
+  /** Workers that were given up may still read what the job points to. */
+  lost: boolean;
+}
+
+/**
+ * Runs the kernel's job over the elements `first .. first + n`, chunk by chunk, and adds the sums of
+ * the chunks in order. `mayShare`: other threads may take some.
+ */
+export function runJob(
+  kernel: Kernel,
+  first: number,
+  n: number,
+  chunk: number,
+  mayShare: boolean,
+): Totals {
+  const totals = { loss: 0, count: 0, lost: false };
+  const turn = MAX_CHUNKS * chunk;
+  for (let from = first; from < first + n; from += turn) {
+    const end = Math.min(from + turn, first + n);
+    if (pool && mayShare && n >= THRESHOLD) runTogether(kernel, pool, from, end, chunk, totals);
+    else runAlone(kernel, from, end, chunk, totals);
+  }
+  return totals;
+}
+
+function runAlone(kernel: Kernel, first: number, end: number, chunk: number, totals: Totals): void {
+  const { run, job, work, heap } = kernel;
+  const at = work >>> 3;
+  const { f64 } = heap;
+  for (let from = first; from < end; from += chunk) {
+    f64.fill(0, at, at + 3);
+    run(job, from, Math.min(chunk, end - from), work);
+    totals.loss += f64[at] as number;
+    totals.count += f64[at + 1] as number;
+  }
+}
+
+function runTogether(
+  kernel: Kernel,
+  own: Pool,
+  first: number,
+  end: number,
+  chunk: number,
+  totals: Totals,
+): void {
+  const { heap, job } = kernel;
+  const chunks = Math.ceil((end - first) / chunk);
+  const { words, jobWords, flags, sums, claim, rangeOf, finish } = own.control;
+  jobWords.set(heap.u32.subarray(job >>> 2, (job >>> 2) + JOB_WORDS));
+  words[CHUNKS] = chunks;
+  words[CHUNK_SIZE] = chunk;
+  words[FIRST] = first;
+  words[END] = end;
+  flags.fill(0, 0, chunks);
+  Atomics.store(words, DONE, 0);
+  Atomics.store(words, CLAIM, chunks);
+  Atomics.add(words, BELL, 1);
+  const asleep = own.wanted - Atomics.load(words, AWAKE);
+  if (asleep > 0) Atomics.notify(words, BELL, asleep);
+
+  const compute = (index: number): void => {
+    const [from, to] = rangeOf(index, chunk);
+    const mine = { loss: 0, count: 0, lost: false };
+    runAlone(kernel, from, to, chunk, mine);
+    finish(index, mine.loss, mine.count);
+  };
+  let computed = 0;
+  for (let left = claim(); left > 0; left = claim()) {
+    compute(chunks - left);
+    computed++;
+  }
+  if (!isFinished(own, chunks - computed)) {
+    totals.lost = true;
+    lose(own, 'a thread was lost in the middle of a call; the calling thread has done its part');
+    for (let index = 0; index < chunks; index++)
+      if (Atomics.load(flags, index) === 0) compute(index);
+  }
+  for (let index = 0; index < chunks; index++) {
+    totals.loss += sums[2 * index] as number;
+    totals.count += sums[2 * index + 1] as number;
+  }
+}
+
+/** Waits for the workers' chunks; false if nothing has moved for too long. */
+function isFinished({ control: { words } }: Pool, wanted: number): boolean {
+  let seen = -1;
+  let deadline = 0;
+  for (;;) {
+    for (let i = 0; i < 500; i++) if (Atomics.load(words, DONE) === wanted) return true;
+    const done = Atomics.load(words, DONE);
+    const now = performance.now();
+    if (done !== seen) {
+      seen = done;
+      deadline = now + DEADLINE_MS;
+    } else if (now > deadline || Atomics.load(words, FAILED) !== 0) return false;
+  }
+}
+
+async function startPool(threads: number, options: ThreadOptions): Promise<Pool> {
+  const kernel = theKernel();
+  const { heap, memory, module } = kernel;
+  const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
+  if (kernel.backend !== 'wasm-shared' || !memory || !module)
+    throw new Error(
+      `setNumThreads: threads need shared memory, and the backend here is "${kernel.backend}"; ${HEADERS}`,
+    );
+  if (isolated === false)
+    throw new Error(`setNumThreads: this page is not cross-origin isolated; ${HEADERS}`);
+  const taken = [heap.allocate(CONTROL_BYTES, 'setNumThreads')];
+  const address = taken[0] as number;
+  heap.u8.fill(0, address, address + CONTROL_BYTES);
+  const created: Pool = {
+    threads,
+    workers: [],
+    control: control(heap.f32.buffer, address),
+    options,
+    memory: taken,
+    wanted: Math.min(threads, cores()) - 1,
+    gone: 0,
+  };
+  try {
+    const ready = [];
+    for (let i = 1; i < threads; i++) {
+      const work = heap.allocate(kernel.workBytes, 'setNumThreads');
+      taken.push(work);
+      const worker = (options.createWorker ?? createWorker)();
+      created.workers.push(worker);
+      ready.push(started(created, worker, { memory, module, address, work }));
+    }
+    await Promise.all(ready);
+  } catch (error) {
+    retire(created);
+    throw error;
+  }
+  return created;
+}
+
+const HEADERS =
+  'in a browser the page must be served with the headers "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"';
+
+function createWorker(): WorkerLike {
+  const node = builtin('node:worker_threads');
+  if (node && typeof Worker === 'undefined')
+    return new node.Worker(new URL('./worker.js', import.meta.url)) as WorkerLike;
+  // Bundlers look for just this expression.
+  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
+}
+
+/** Starts a worker; resolves when it is ready, and from then on looks after it. */
+function started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`setNumThreads: a worker has not started within ${START_MS / 1000} s`));
+    }, START_MS);
+    const settle = (error?: unknown): void => {
+      clearTimeout(timer);
+      if (error === undefined) resolve();
+      else reject(new Error(`setNumThreads: a worker did not start (${messageOf(error)})`));
+      if (error !== undefined && pool === own) lose(own, `a thread was lost (${messageOf(error)})`);
+    };
+    const gone = (): void => {
+      settle('it ended');
+      own.gone++;
+      release(own);
+    };
+    if (worker.on) {
+      worker.on('message', () => settle());
+      worker.on('error', settle);
+      worker.on('exit', gone);
+    } else {
+      worker.onmessage = () => settle();
+      worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
+        event.preventDefault?.();
+        settle(event.message ?? 'its script could not be loaded');
+      };
+    }
+    worker.postMessage(message);
+    worker.unref?.();
+  });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Gives a pool up that lost a worker, and starts another. */
+function lose(own: Pool, message: string): void {
+  retire(own);
+  if (pool === own) pool = undefined;
+  warn(own, message);
+  if (++restarts > MAX_RESTARTS) {
+    warn(own, `threads were lost ${restarts} times; one thread does everything now`);
+    return;
+  }
+  change = change.then(async () => {
+    if (pool) return;
+    try {
+      pool = await startPool(own.threads, own.options);
+    } catch (error) {
+      warn(own, `${messageOf(error)}; one thread does everything now`);
+    }
+  });
+}
+
+/** Later, since a listener may call functions of this package, and one may be running now. */
+function warn({ options }: Pool, message: string): void {
+  queueMicrotask(() => options.onWarning?.(message));
+}
+
+function retire(own: Pool): void {
+  Atomics.store(own.control.words, RETIRED, 1);
+  Atomics.add(own.control.words, BELL, 1);
+  Atomics.notify(own.control.words, BELL);
+  for (const worker of own.workers) worker.terminate();
+  release(own);
+}
+
+/** Gives the memory of a pool back, once it is sure that its workers are gone. */
+function release(own: Pool): void {
+  if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
+  for (const offset of own.memory.splice(0)) theKernel().heap.release(offset);
+}
+
+function cores(): number {
+  return (
+    builtin('node:os')?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 2
+  );
+}
