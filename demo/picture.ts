@@ -211,7 +211,7 @@ export function draw(scene: Scene): string {
 <rect class="paper" width="1200" height="664" rx="12"/>
 <g fill="currentColor">
   ${text(24, 38, 21, TITLE, 600)}
-  ${text(24, 62, 13, `${flights} flights in the USA, January to June 2001; violet: how late those of each half hour are`)}
+  ${text(24, 62, 13, `${flights} flights in the USA, January to June 2001; violet: how late each half hour is`)}
   ${text(792, 102, 14, 'Gradient descent', 600)}
   ${text(792, 392, 14, `${corrupted} evening flights recorded a day late`, 600)}
 </g>

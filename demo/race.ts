@@ -1,22 +1,21 @@
 // The same job, mean loss and its gradient, three ways: this package, the loop that one writes
 // first, and the best loop that JavaScript is known to have.
 
-import { backend, smoothL1LossWithGrad } from 'smooth-l1';
+import { backend, SmoothL1Loss } from 'smooth-l1';
 import { definition } from './regression.ts';
 
-type Job = readonly [
-  prediction: Float32Array,
-  observed: Float32Array,
-  gradient: Float32Array,
-  beta: number,
-];
-type Pass = (...job: Job) => number;
+type Columns = readonly [prediction: Float32Array, observed: Float32Array, gradient: Float32Array];
+type Pass = (...columns: Columns) => number;
+/** A contender knows beta before the race. */
+type Contender = (beta: number) => Pass;
 
-const kernel: Pass = (prediction, observed, gradient, beta) =>
-  smoothL1LossWithGrad(prediction, observed, gradient, { beta });
+const kernel: Contender = (beta) => {
+  const loss = new SmoothL1Loss({ beta });
+  return (prediction, observed, gradient) => loss.withGrad(prediction, observed, gradient);
+};
 
 /** The definition, word for word. */
-const naive: Pass = (prediction, observed, gradient, beta) => {
+const naive: Contender = (beta) => (prediction, observed, gradient) => {
   const scale = 1 / prediction.length;
   let loss = 0;
   for (let i = 0; i < prediction.length; i++) {
@@ -34,7 +33,7 @@ const naive: Pass = (prediction, observed, gradient, beta) => {
 };
 
 /** c is twice the residual clamped to +-beta: Math.abs is one instruction, Math.min several. */
-const branchFree: Pass = (prediction, observed, gradient, beta) => {
+const branchFree: Contender = (beta) => (prediction, observed, gradient) => {
   const scale = 1 / prediction.length;
   const slope = (0.5 / beta) * scale;
   let loss = 0;
@@ -47,7 +46,7 @@ const branchFree: Pass = (prediction, observed, gradient, beta) => {
   return (loss / (8 * beta)) * scale;
 };
 
-const CONTENDERS: readonly (readonly [name: string, pass: Pass])[] = [
+const CONTENDERS: readonly (readonly [name: string, contender: Contender])[] = [
   [`smooth-l1 (${backend})`, kernel],
   ['branch-free JavaScript', branchFree],
   ['naive JavaScript', naive],
@@ -67,23 +66,24 @@ export interface Result {
  * Every round runs every contender on the same arrays, so that whatever else the machine does hits
  * them alike. A sample is `passes` passes: the clock cannot see a single pass over a short array.
  */
-export function race(job: Job, passes: number): Result[] {
-  for (const [name, pass] of CONTENDERS) mustBeRight(name, pass, job);
+export function race(columns: Columns, beta: number, passes: number): Result[] {
+  const runners = CONTENDERS.map(([name, contender]) => ({ name, pass: contender(beta) }));
+  for (const { name, pass } of runners) mustBeRight(name, pass, columns, beta);
   const rounds: number[][] = [];
   for (let round = -WARM_UP; round < ROUNDS; round++) {
-    const times = CONTENDERS.map(([, pass]) => timeOf(pass, job, passes));
+    const times = runners.map(({ pass }) => timeOf(pass, columns, passes));
     if (round >= 0) rounds.push(times);
   }
-  return CONTENDERS.map(([name], j) => ({
+  return runners.map(({ name }, j) => ({
     name,
     milliseconds: median(rounds.map((times) => times[j]!)),
     ratio: median(rounds.map((times) => times[j]! / times[0]!)),
   }));
 }
 
-function timeOf(pass: Pass, job: Job, passes: number): number {
+function timeOf(pass: Pass, columns: Columns, passes: number): number {
   const start = performance.now();
-  for (let k = 0; k < passes; k++) pass(...job);
+  for (let k = 0; k < passes; k++) pass(...columns);
   return (performance.now() - start) / passes;
 }
 
@@ -92,11 +92,11 @@ function median(values: number[]): number {
 }
 
 /** Throws unless the pass finds the loss and writes every gradient. */
-function mustBeRight(name: string, pass: Pass, job: Job): void {
-  const [prediction, observed, gradient, beta] = job;
+function mustBeRight(name: string, pass: Pass, columns: Columns, beta: number): void {
+  const [prediction, observed, gradient] = columns;
   const n = prediction.length;
   gradient.fill(NaN);
-  const loss = pass(...job);
+  const loss = pass(...columns);
   let sum = 0;
   let wrong = 0;
   for (let i = 0; i < n; i++) {

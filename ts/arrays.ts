@@ -1,5 +1,6 @@
 // Arrays in the kernel's memory.
 import { describe, isArrayOf, lengthOf } from './check.ts';
+import { Stamp } from './heap.ts';
 import { theKernel } from './kernel.ts';
 
 /** An array in the kernel's memory, that a `using` declaration releases. */
@@ -68,6 +69,7 @@ function make<T extends Float32Array | Uint8Array>(
     heap.release(offset);
     throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
   }
+  if (array instanceof Float32Array) new Stamp(array, offset);
   if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
   return array as KernelArray<T>;
 }

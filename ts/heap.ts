@@ -19,6 +19,32 @@ export type Store =
   | { readonly kind: 'growing'; readonly memory: WebAssembly.Memory }
   | { readonly kind: 'fixed'; readonly buffer: ArrayBufferLike; readonly start: number };
 
+/** Hands back the object it is given, so that a subclass puts its private fields on that. */
+class Handed {
+  constructor(object: object) {
+    // biome-ignore lint/correctness/noConstructorReturn: this is the point.
+    return object;
+  }
+}
+
+/**
+ * Writes on an array where it is in the kernel's memory: reading `buffer` and `byteOffset` takes
+ * V8 25 ns an array, a private field 1 ns. Views on a part of an array have none.
+ */
+export class Stamp extends Handed {
+  #offset: number;
+
+  constructor(array: Float32Array, offset: number) {
+    super(array);
+    this.#offset = offset;
+  }
+
+  /** The byte offset of an array that was stamped, or -1. */
+  static of(array: object): number {
+    return #offset in array ? array.#offset : -1;
+  }
+}
+
 export class Heap {
   /** Views on the whole memory, renewed when it grows. Old views stay valid, only shorter. */
   u8!: Uint8Array;
@@ -42,6 +68,8 @@ export class Heap {
 
   /** The byte offset of an array in this memory, or -1 if it is elsewhere. */
   offsetOf(array: ArrayBufferView): number {
+    const stamped = Stamp.of(array);
+    if (stamped >= 0) return stamped;
     const { buffer } = array;
     if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return array.byteOffset;
     // Another thread may have grown the memory.

@@ -1,6 +1,6 @@
 // The public functions and classes. Each reads its options, checks its arrays, takes the plain pass
 // where it can, and leaves the rest to pass.ts.
-import { checkArray, checkNumber, describe } from './check.ts';
+import { checkArray, describe } from './check.ts';
 import type { Form } from './curve.ts';
 import { want } from './generated/job.ts';
 import { theKernel } from './kernel.ts';

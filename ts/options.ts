@@ -115,6 +115,8 @@ export interface Settings {
   readonly isPlain: boolean;
 }
 
+type Given = Readonly<Record<string, unknown>>;
+
 const COMMON = [
   'reduction',
   'scale',
@@ -130,28 +132,115 @@ const COMMON = [
   'copy',
 ];
 const THRESHOLDS = { smoothL1: ['beta', 'sigma'], huber: ['delta'], l1: [] };
-/** What else the kinds of functions take. */
-const MORE = {
-  forward: ['out'],
-  backward: ['out', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'],
-  second: ['out'],
-  threshold: ['gradOutput'],
-  object: [],
+/** What the kinds of functions take beside their threshold. */
+const KINDS = {
+  object: COMMON,
+  forward: [...COMMON, 'out'],
+  backward: [
+    ...COMMON,
+    'out',
+    'gradTarget',
+    'gradInsideWeights',
+    'gradOutsideWeights',
+    'accumulate',
+  ],
+  second: [...COMMON, 'out'],
+  threshold: [...COMMON, 'gradOutput'],
   distance: ['out'],
 };
-export type Kind = keyof typeof MORE;
+export type Kind = keyof typeof KINDS;
 
-const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'];
+/** Options that leave a pass plain. */
+const PLAIN = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy'];
+
+const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
+const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] as const;
+const ON_ZERO = ['nan', 'zero'] as const;
+const COPY = ['allow', 'throw'] as const;
 
 /** Reads the options of function `fn`. */
 export function readOptions(fn: string, form: Form, kind: Kind, options: unknown): Settings {
   if (options !== undefined && (typeof options !== 'object' || options === null))
     throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
-  const given = { ...options } as Record<string, unknown>;
-  const known = [...THRESHOLDS[form], ...(kind === 'distance' ? [] : COMMON), ...MORE[kind]];
-  for (const key of Object.keys(given))
-    if (!known.includes(key)) throw unknownOption(fn, key, known);
-  return settingsOf(fn, form, given);
+  const given: Given = { ...options };
+  let isPlain = true;
+  for (const key in given) {
+    if (!KINDS[kind].includes(key) && !(THRESHOLDS[form] as string[]).includes(key))
+      throw unknownOption(fn, key, [...THRESHOLDS[form], ...KINDS[kind]]);
+    isPlain &&= given[key] === undefined || PLAIN.includes(key);
+  }
+
+  const [threshold, thresholdName] = thresholdOf(fn, form, given);
+  const reduction = oneOf(fn, 'reduction', REDUCTIONS, given, 'mean');
+  const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
+  const settings: Settings = {
+    form,
+    threshold,
+    thresholdName,
+    reduction,
+    scale: number(fn, 'scale', given) ?? 1,
+    insideWeights: weightsOf(fn, 'insideWeights', given),
+    outsideWeights: weightsOf(fn, outsideName, given),
+    mask: array(fn, 'mask', 'Uint8Array', given) as Uint8Array | undefined,
+    ignoresNaN: flag(fn, 'ignoreNaNTargets', given),
+    rowLength: number(fn, 'rowLength', given) ?? 0,
+    divisor:
+      typeof given.divisor === 'number'
+        ? given.divisor
+        : oneOf(fn, 'divisor', DIVISORS, given, 'elements'),
+    minDivisor: number(fn, 'minDivisor', given),
+    zeroOnZero: oneOf(fn, 'onZeroDivisor', ON_ZERO, given, 'nan') === 'zero',
+    forbidsCopy: oneOf(fn, 'copy', COPY, given, 'allow') === 'throw',
+    out: array(fn, 'out', 'Float32Array', given) as Float32Array | undefined,
+    gradTarget: array(fn, 'gradTarget', 'Float32Array', given) as Float32Array | undefined,
+    gradInsideWeights: array(fn, 'gradInsideWeights', 'Float32Array', given) as
+      | Float32Array
+      | undefined,
+    gradOutsideWeights: array(fn, 'gradOutsideWeights', 'Float32Array', given) as
+      | Float32Array
+      | undefined,
+    accumulates: flag(fn, 'accumulate', given),
+    gradOutput:
+      typeof given.gradOutput === 'number'
+        ? given.gradOutput
+        : ((array(fn, 'gradOutput', 'Float32Array', given) as Float32Array | undefined) ?? 1),
+    isPlain:
+      isPlain &&
+      typeof threshold === 'number' &&
+      threshold < Infinity &&
+      (reduction === 'sum' || reduction === 'mean'),
+  };
+  if (!isPlain || reduction === 'rows') checkTogether(fn, given, settings);
+  return settings;
+}
+
+/** Checks what depends on more than one option. */
+function checkTogether(fn: string, given: Given, settings: Settings): void {
+  const { reduction, rowLength, divisor, minDivisor } = settings;
+  if (given.weight !== undefined && given.outsideWeights !== undefined)
+    throw new TypeError(
+      `${fn}: weight and outsideWeights are two names of one option; give one of them`,
+    );
+  if (given.rowLength !== undefined && !(Number.isInteger(rowLength) && rowLength > 0))
+    throw new RangeError(`${fn}: rowLength must be an integer from 1, got ${rowLength}`);
+  if (typeof divisor === 'number' && !(divisor >= 0 && divisor < Infinity))
+    throw new RangeError(`${fn}: divisor must be a finite number from 0, got ${divisor}`);
+  if (minDivisor !== undefined && !(minDivisor >= 0 && minDivisor < Infinity))
+    throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
+  for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'])
+    if (given[name] !== undefined && reduction !== 'mean')
+      throw new TypeError(
+        `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
+      );
+  if (
+    (divisor === 'weights' || divisor === 'nonzeroWeights') &&
+    settings.outsideWeights === undefined
+  )
+    throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
+  if (divisor === 'rows' && rowLength === 0)
+    throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
+  if (reduction === 'rows' && rowLength === 0)
+    throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
 }
 
 function unknownOption(fn: string, key: string, known: string[]): TypeError {
@@ -164,105 +253,49 @@ function unknownOption(fn: string, key: string, known: string[]): TypeError {
   return new TypeError(`${fn}: there is no option "${key}"; ${hint}`);
 }
 
-function settingsOf(fn: string, form: Form, given: Record<string, unknown>): Settings {
-  const oneOf = <T extends string>(name: string, values: readonly T[], fallback: T): T => {
-    const value = given[name];
-    if (value === undefined) return fallback;
-    if ((values as readonly unknown[]).includes(value)) return value as T;
-    const error = typeof value === 'string' ? RangeError : TypeError;
-    throw new error(
-      `${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`,
-    );
-  };
-  const flag = (name: string): boolean => {
-    const value = given[name];
-    if (value === undefined || typeof value === 'boolean') return value ?? false;
-    throw new TypeError(`${fn}: ${name} must be true or false, got ${describe(value)}`);
-  };
-  const array = (name: string): Float32Array | undefined => {
-    const value = given[name];
-    if (value !== undefined) checkArray(fn, name, value, 'Float32Array');
-    return value as Float32Array | undefined;
-  };
-  const number = (name: string): number | undefined => {
-    const value = given[name];
-    if (value !== undefined) checkNumber(fn, name, value);
-    return value as number | undefined;
-  };
+function oneOf<T extends string>(
+  fn: string,
+  name: string,
+  values: readonly T[],
+  given: Given,
+  fallback: T,
+): T {
+  const value = given[name];
+  if (value === undefined) return fallback;
+  if ((values as readonly unknown[]).includes(value)) return value as T;
+  const error = typeof value === 'string' ? RangeError : TypeError;
+  throw new error(
+    `${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`,
+  );
+}
 
-  const [threshold, thresholdName] = thresholdOf(fn, form, given);
-  const reduction = oneOf('reduction', ['none', 'sum', 'mean', 'rows'], 'mean');
-  const scale = number('scale') ?? 1;
-  const rowLength = number('rowLength') ?? 0;
-  if (given.rowLength !== undefined && !(Number.isInteger(rowLength) && rowLength > 0))
-    throw new RangeError(`${fn}: rowLength must be an integer from 1, got ${rowLength}`);
-  if (given.weight !== undefined && given.outsideWeights !== undefined)
-    throw new TypeError(
-      `${fn}: weight and outsideWeights are two names of one option; give one of them`,
-    );
-  const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
-  const insideWeights = weightsOf(fn, 'insideWeights', given);
-  const outsideWeights = weightsOf(fn, outsideName, given);
-  if (given.mask !== undefined) checkArray(fn, 'mask', given.mask, 'Uint8Array');
-  const divisor =
-    typeof given.divisor === 'number' ? given.divisor : oneOf('divisor', DIVISORS, 'elements');
-  const minDivisor = number('minDivisor');
-  const zeroOnZero = oneOf('onZeroDivisor', ['nan', 'zero'], 'nan') === 'zero';
-  if (typeof divisor === 'number' && !(divisor >= 0 && divisor < Infinity))
-    throw new RangeError(`${fn}: divisor must be a finite number from 0, got ${divisor}`);
-  if (minDivisor !== undefined && !(minDivisor >= 0 && minDivisor < Infinity))
-    throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
-  for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'])
-    if (given[name] !== undefined && reduction !== 'mean')
-      throw new TypeError(
-        `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
-      );
-  if (/weights/i.test(String(divisor)) && outsideWeights === undefined)
-    throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
-  if (divisor === 'rows' && rowLength === 0)
-    throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
-  if (reduction === 'rows' && rowLength === 0)
-    throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
-  const gradInsideWeights = array('gradInsideWeights');
-  const gradOutsideWeights = array('gradOutsideWeights');
-  const gradOutput = given.gradOutput ?? 1;
-  if (typeof gradOutput !== 'number') checkArray(fn, 'gradOutput', gradOutput, 'Float32Array');
+function flag(fn: string, name: string, given: Given): boolean {
+  const value = given[name];
+  if (value === undefined || typeof value === 'boolean') return value ?? false;
+  throw new TypeError(`${fn}: ${name} must be true or false, got ${describe(value)}`);
+}
 
-  const settings = {
-    form,
-    threshold,
-    thresholdName,
-    reduction,
-    scale,
-    insideWeights,
-    outsideWeights,
-    mask: given.mask as Uint8Array | undefined,
-    ignoresNaN: flag('ignoreNaNTargets'),
-    rowLength,
-    divisor: divisor as Divisor,
-    minDivisor,
-    zeroOnZero,
-    forbidsCopy: oneOf('copy', ['allow', 'throw'], 'allow') === 'throw',
-    out: array('out'),
-    gradTarget: array('gradTarget'),
-    gradInsideWeights,
-    gradOutsideWeights,
-    accumulates: flag('accumulate'),
-    gradOutput: gradOutput as number | Float32Array,
-  };
-  const plainKeys = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy'];
-  const isPlain =
-    typeof threshold === 'number' &&
-    threshold < Infinity &&
-    (reduction === 'sum' || reduction === 'mean') &&
-    Object.keys(given).every((key) => given[key] === undefined || plainKeys.includes(key));
-  return { ...settings, isPlain };
+function number(fn: string, name: string, given: Given): number | undefined {
+  const value = given[name];
+  if (value !== undefined) checkNumber(fn, name, value);
+  return value as number | undefined;
+}
+
+function array(
+  fn: string,
+  name: string,
+  type: 'Float32Array' | 'Uint8Array',
+  given: Given,
+): unknown {
+  const value = given[name];
+  if (value !== undefined) checkArray(fn, name, value, type);
+  return value;
 }
 
 function thresholdOf(
   fn: string,
   form: Form,
-  given: Record<string, unknown>,
+  given: Given,
 ): [number | Float32Array, 'beta' | 'sigma' | 'delta'] {
   if (given.beta !== undefined && given.sigma !== undefined)
     throw new TypeError(
@@ -289,7 +322,7 @@ export function checkThreshold(fn: string, name: string, value: number): void {
   if (!(value >= 0)) throw new RangeError(`${fn}: ${name} must be a number from 0, got ${value}`);
 }
 
-function weightsOf(fn: string, name: string, given: Record<string, unknown>): Weights | undefined {
+function weightsOf(fn: string, name: string, given: Given): Weights | undefined {
   const value = given[name];
   if (value === undefined || typeof value === 'number') return value;
   if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {

@@ -1,0 +1,153 @@
+// The package called with a job of the oracle: the same options, the arrays wherever they are put.
+import type { Package } from './backends.ts';
+import type { Job, Layout } from './oracle.ts';
+
+/** A job whose arrays are such that the package takes them, and more that only it needs. */
+export interface Call extends Job {
+  input: Float32Array;
+  target: Float32Array;
+  accumulate?: boolean | undefined;
+  /** Multiplies the Hessian in the backward of the backward. */
+  gradGradInput?: Float32Array | undefined;
+  /** What the arrays for results hold before. */
+  old?: number | undefined;
+}
+
+/** Puts an array of that name where the call shall find it. A result is `isOutput`. */
+export type Put = <T extends Float32Array | Uint8Array>(
+  name: string,
+  values: T,
+  isOutput?: boolean,
+) => T;
+
+export const names = {
+  smoothL1: {
+    loss: 'SmoothL1Loss',
+    forward: 'smoothL1Loss',
+    backward: 'smoothL1LossBackward',
+    withGrad: 'smoothL1LossWithGrad',
+    hessian: 'smoothL1LossHessian',
+    doubleBackward: 'smoothL1LossDoubleBackward',
+    thresholdGrad: 'smoothL1LossBetaGrad',
+  },
+  huber: {
+    loss: 'HuberLoss',
+    forward: 'huberLoss',
+    backward: 'huberLossBackward',
+    withGrad: 'huberLossWithGrad',
+    hessian: 'huberLossHessian',
+    doubleBackward: 'huberLossDoubleBackward',
+    thresholdGrad: 'huberLossDeltaGrad',
+  },
+  l1: {
+    loss: 'L1Loss',
+    forward: 'l1Loss',
+    backward: 'l1LossBackward',
+    withGrad: 'l1LossWithGrad',
+  },
+} as const;
+
+export type Role = Exclude<keyof (typeof names)['huber'], 'loss'>;
+export type Results = { [output: string]: number | Float32Array };
+
+type Values = Float32Array | Uint8Array;
+
+/** Where nothing else is wanted: the arrays as they are, results copied from theirs. */
+export const inPlain: Put = (_, values, isOutput) =>
+  (isOutput ? values.slice() : values) as typeof values;
+
+function placed(name: string, layout: Layout | undefined, put: Put): unknown {
+  if (layout === undefined || typeof layout === 'number') return layout;
+  if ('perRow' in layout) return { perRow: put(name, layout.perRow as Float32Array) };
+  if ('perColumn' in layout) return { perColumn: put(name, layout.perColumn as Float32Array) };
+  return put(name, layout as Float32Array);
+}
+
+/** A mask and an upstream gradient for each row are told by their length. */
+function placedByLength(name: string, layout: Layout | undefined, put: Put): unknown {
+  if (layout === undefined || typeof layout === 'number') return layout;
+  return put(name, ('perRow' in layout ? layout.perRow : layout) as Values);
+}
+
+export function optionsOf(call: Call, put: Put): Record<string, unknown> {
+  const { form, threshold } = call;
+  const options: Record<string, unknown> = {
+    insideWeights: placed('insideWeights', call.insideWeights, put),
+    outsideWeights: placed('outsideWeights', call.outsideWeights, put),
+    mask: placedByLength('mask', call.mask, put),
+  };
+  if (form !== 'l1') options[form === 'huber' ? 'delta' : 'beta'] = threshold;
+  for (const name of [
+    'reduction',
+    'scale',
+    'ignoreNaNTargets',
+    'rowLength',
+    'divisor',
+    'minDivisor',
+    'onZeroDivisor',
+  ] as const)
+    options[name] = call[name];
+  return options;
+}
+
+/** Calls one function of the package; what it returns and writes. */
+export function run(smooth: Package, role: Role, call: Call, put: Put): Results {
+  const { form } = call;
+  const n = call.input.length;
+  const name = (names[form] as (typeof names)['huber'])[role];
+  // biome-ignore lint/suspicious/noExplicitAny: the functions differ in their arguments
+  const fn = smooth[name] as (...args: any[]) => number | Float32Array;
+  const input = put('input', call.input);
+  const target = put('target', call.target);
+  const options = optionsOf(call, put);
+  const result = (name: string, length = n): Float32Array =>
+    put(name, new Float32Array(length).fill(call.old ?? 0), true);
+  const upstream = placedByLength('gradOutput', call.gradOutput, put) ?? 1;
+
+  if (role === 'forward') {
+    if (call.reduction === 'none') options.out = result('out');
+    if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
+    return { loss: fn(input, target, options) };
+  }
+  if (role === 'thresholdGrad') {
+    options.gradOutput = upstream;
+    return { thresholdGrad: fn(input, target, options) };
+  }
+  if (role === 'hessian') {
+    options.out = result('out');
+    return { hessian: fn(input, target, options) };
+  }
+  if (role === 'doubleBackward') {
+    const direction = put('gradGradInput', call.gradGradInput ?? new Float32Array(n).fill(1));
+    options.out = result('out');
+    return { doubleBackward: fn(direction, upstream, input, target, options) };
+  }
+  const results: Results = {};
+  for (const more of ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights']) {
+    // The mean is then part of the gradient, and needs one upstream number.
+    if (more === 'gradOutsideWeights' && call.divisor === 'weights' && typeof upstream !== 'number')
+      continue;
+    results[more] = result(more);
+    options[more] = results[more];
+  }
+  options.accumulate = call.accumulate;
+  if (role === 'backward') {
+    options.out = result('gradInput');
+    results.gradInput = fn(upstream, input, target, options);
+    return results;
+  }
+  if (call.reduction === 'none') options.out = result('out');
+  if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
+  results.gradInput = result('gradInput');
+  results.loss = fn(input, target, results.gradInput, options);
+  return results;
+}
+
+/** The functions that a call makes sense for. */
+export function rolesOf({ form, threshold, gradOutput }: Call): Role[] {
+  const roles: Role[] = ['forward', 'backward'];
+  if (gradOutput === undefined) roles.push('withGrad');
+  if (form !== 'l1') roles.push('hessian', 'doubleBackward');
+  if (form !== 'l1' && typeof threshold === 'number') roles.push('thresholdGrad');
+  return roles;
+}

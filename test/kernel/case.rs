@@ -1,0 +1,472 @@
+//! A job written down as plain values, and a runner that lays it out in memory for the kernel: in
+//! one call or in many, in place or piece by piece through buffers, as the wrapper does.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr::{null_mut, write_bytes};
+
+use smooth_l1::job::{Job, Totals, Work, count, kind, shape, want};
+use smooth_l1::kernel;
+use smooth_l1::lanes::LANES;
+
+use crate::oracle::Form;
+
+/// One value for all elements, or one for each element, row or column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operand<T> {
+    pub kind: u32,
+    pub values: Vec<T>,
+}
+
+impl<T: Copy> Operand<T> {
+    pub fn number(value: T) -> Self {
+        Operand { kind: kind::NUMBER, values: vec![value] }
+    }
+
+    pub fn full(values: Vec<T>) -> Self {
+        Operand { kind: kind::FULL, values }
+    }
+
+    pub fn at(&self, i: usize, row_length: usize) -> T {
+        self.values[match self.kind {
+            kind::FULL => i,
+            kind::ROW => i / row_length,
+            kind::COLUMN => i % row_length,
+            _ => 0,
+        }]
+    }
+
+    /// The values that the kernel reads from memory for `elements`.
+    fn part(&self, elements: &Range<usize>, row_length: usize) -> Option<&[T]> {
+        match self.kind {
+            kind::FULL => Some(&self.values[elements.clone()]),
+            kind::ROW => Some(&self.values[rows(elements, row_length)]),
+            kind::COLUMN => Some(&self.values),
+            _ => None,
+        }
+    }
+}
+
+/// The rows that have an element among `elements`.
+fn rows(elements: &Range<usize>, row_length: usize) -> Range<usize> {
+    elements.start / row_length..elements.end.div_ceil(row_length)
+}
+
+/// The arrays of a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Name {
+    Input,
+    Target,
+    Inside,
+    Outside,
+    Upstream,
+    Direction,
+    Curves,
+    Out,
+    GradInput,
+    GradTarget,
+    GradInside,
+    GradOutside,
+}
+
+pub const OUTPUTS: [Name; 5] =
+    [Name::Out, Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
+
+/// A job. Its shape and its curves follow from the rest.
+#[derive(Clone, Debug)]
+pub struct Case {
+    pub want: u32,
+    /// Bits of the shape beyond those that the job needs.
+    pub more_shape: u32,
+    pub form: Form,
+    /// A number, or one for each column.
+    pub threshold: Operand<f32>,
+    pub input: Vec<f32>,
+    pub target: Vec<f32>,
+    pub row_length: usize,
+    pub inside: Operand<f32>,
+    pub outside: Operand<f32>,
+    pub upstream: Operand<f32>,
+    pub direction: Option<Vec<f32>>,
+    pub mask: Operand<u8>,
+    pub ignore_nan: bool,
+    pub count: u32,
+    pub scale: f32,
+    pub grad_scale: f32,
+    pub shift: f32,
+    pub accumulate: bool,
+    /// The outputs that have an array, wanted or not.
+    pub outputs: Vec<Name>,
+    /// Outputs and the full-size operands in whose place they are.
+    pub aliases: Vec<(Name, Name)>,
+}
+
+impl Case {
+    /// A job with nothing but an input and a target.
+    pub fn new(want: u32, input: Vec<f32>, target: Vec<f32>) -> Self {
+        let mut outputs = Vec::new();
+        if want & (want::STORE | want::ROWS) != 0 {
+            outputs.push(Name::Out);
+        }
+        if want & (want::GRAD | want::CURVATURE) != 0 {
+            outputs.push(Name::GradInput);
+        }
+        Case {
+            want,
+            more_shape: 0,
+            form: if want & want::DELTA != 0 { Form::Huber } else { Form::SmoothL1 },
+            threshold: Operand::number(1.3),
+            input,
+            target,
+            row_length: 5,
+            inside: Operand::number(1.0),
+            outside: Operand::number(1.0),
+            upstream: Operand::number(1.0),
+            direction: None,
+            mask: Operand::number(1),
+            ignore_nan: false,
+            count: count::NOTHING,
+            scale: 1.0,
+            grad_scale: 1.0,
+            shift: 0.0,
+            accumulate: false,
+            outputs,
+            aliases: Vec::new(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.input.len()
+    }
+
+    fn shape(&self) -> u32 {
+        let one = Operand::number(1.0);
+        let curves: Vec<_> = self.curves();
+        let of_number = |is: bool| is && self.threshold.kind == kind::NUMBER;
+        let more = self.count != count::NOTHING
+            || self.accumulate
+            || self.outputs.iter().any(|&name| name != Name::Out && name != Name::GradInput)
+            || self.want & want::UPSTREAM != 0 && self.upstream.kind != kind::FULL;
+        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
+        self.more_shape
+            | bit(self.inside != one || self.outside != one, shape::WEIGHTED)
+            | bit(self.mask.kind != kind::NUMBER || self.ignore_nan, shape::MASKED)
+            | bit(of_number(curves[0].pre != 1.0), shape::SCALED)
+            | bit(!of_number(curves[0].lim.is_finite()), shape::COLUMNS)
+            | bit(more, shape::MORE)
+    }
+
+    fn curves(&self) -> Vec<CurveNumbers> {
+        let curve = |&threshold| {
+            let mut curve = curve_of(self.form, threshold);
+            if self.want & want::CURVATURE != 0 {
+                curve.half = threshold;
+            }
+            curve
+        };
+        self.threshold.values.iter().map(curve).collect()
+    }
+
+    fn full_size(&self, name: Name) -> &[f32] {
+        match name {
+            Name::Input => &self.input,
+            Name::Target => &self.target,
+            Name::Inside => &self.inside.values,
+            Name::Outside => &self.outside.values,
+            Name::Upstream => &self.upstream.values,
+            Name::Direction => self.direction.as_ref().expect("a direction"),
+            _ => panic!("{name:?} is no operand of full size"),
+        }
+    }
+
+    /// What an output holds before the job.
+    pub fn before(&self, output: Name) -> Vec<f32> {
+        if let Some(&(_, operand)) = self.aliases.iter().find(|(name, _)| *name == output) {
+            return self.full_size(operand).to_vec();
+        }
+        let len = if output == Name::Out && self.want & want::ROWS != 0 {
+            self.len().div_ceil(self.row_length)
+        } else {
+            self.len()
+        };
+        (0..len).map(|i| 1.0 + (i % 3) as f32).collect()
+    }
+}
+
+/// The numbers of a curve, as the wrapper makes them of a threshold.
+#[derive(Clone, Copy)]
+struct CurveNumbers {
+    pre: f32,
+    inv: f32,
+    lim: f32,
+    half: f32,
+}
+
+fn curve_of(form: Form, threshold: f32) -> CurveNumbers {
+    const UP: f32 = (1 << 24) as f32;
+    const SMALLEST: f32 = f32::from_bits(1);
+    let (pre, inv) = match (form, threshold) {
+        (Form::Huber, _) => return CurveNumbers { pre: 1.0, inv: 1.0, lim: threshold, half: 0.5 },
+        (_, 0.0) => (UP, f32::MAX),
+        (_, f32::INFINITY) => (SMALLEST, SMALLEST),
+        _ => {
+            let inverse = 1.0 / f64::from(threshold);
+            let pre = if inverse > f64::from(f32::MAX) {
+                UP
+            } else if inverse < f64::from(f32::MIN_POSITIVE) {
+                1.0 / UP
+            } else {
+                1.0
+            };
+            (pre, inverse_of(threshold * pre))
+        }
+    };
+    let half = if threshold.is_finite() { threshold / 2.0 } else { 0.0 };
+    CurveNumbers { pre, inv, lim: 1.0, half }
+}
+
+/// The inverse, rounded so that the slope at the threshold is exactly 1.
+fn inverse_of(beta: f32) -> f32 {
+    let inverse = 1.0 / beta;
+    if beta * inverse < 1.0 { inverse.next_up() } else { inverse }
+}
+
+/// How a case is laid out and cut into calls.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Floats before each array. Allocations start at a vector, so this is the place within one.
+    pub offset: usize,
+    /// Floats after each array. Without any, Miri and Valgrind see what goes past the end.
+    pub margin: usize,
+    /// Elements that are in memory at once, in buffers of just that size.
+    pub stage: usize,
+    /// Elements of one call.
+    pub call: usize,
+}
+
+pub const WHOLE: Plan = Plan { offset: 0, margin: 0, stage: usize::MAX, call: usize::MAX };
+
+/// What a case leaves behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    pub loss: f64,
+    pub count: f64,
+    /// The sum of a row that did not end.
+    pub row: f64,
+    /// In the order of [`OUTPUTS`]; empty without an array.
+    pub outputs: [Vec<f32>; 5],
+}
+
+impl Outcome {
+    pub fn output(&self, name: Name) -> &[f32] {
+        &self.outputs[OUTPUTS.iter().position(|&output| output == name).expect("an output")]
+    }
+
+    /// All bits, but those that tell one NaN from another, which no engine promises.
+    pub fn bits(&self) -> Vec<u64> {
+        let totals = [self.loss, self.count, self.row];
+        let values = self.outputs.iter().flatten().map(|&x| f64::from(x));
+        totals.into_iter().chain(values).map(|x| bits_of(x)).collect()
+    }
+}
+
+pub fn bits_of(x: f64) -> u64 {
+    if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }
+}
+
+pub fn run(case: &Case, plan: &Plan) -> Outcome {
+    let mut work = Box::new(MaybeUninit::<Work>::uninit());
+    let work = work.as_mut_ptr();
+    // NaN in every tile, and every byte of the mask set: what is read without having been written
+    // shows in the results.
+    unsafe {
+        write_bytes(work, 0xff, 1);
+        (*work).totals = Totals { loss: 0.0, count: 0.0, row: 0.0 };
+    }
+    let mut outputs = OUTPUTS.map(|name| {
+        if case.outputs.contains(&name) { case.before(name) } else { Vec::new() }
+    });
+    for stage in pieces(0..case.len(), plan.stage) {
+        let mut memory = Memory::new(case, plan, &stage, &outputs);
+        let job = memory.job(case, &stage);
+        for call in pieces(stage.clone(), plan.call) {
+            unsafe { kernel::run::<[f32; LANES]>(&job, call.start, call.len(), work) };
+        }
+        memory.check(case);
+        for (output, name) in outputs.iter_mut().zip(OUTPUTS) {
+            if !output.is_empty() {
+                let place = place_of(case, name, &stage);
+                output[place].copy_from_slice(memory.values(memory.home_of(name)));
+            }
+        }
+    }
+    let Totals { loss, count, row } = unsafe { (&raw const (*work).totals).read() };
+    Outcome { loss, count, row, outputs }
+}
+
+/// Cuts a range. An empty one is one piece: a call with nothing to do is a call too.
+fn pieces(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>> {
+    let starts = (range.start..range.end.max(range.start + 1)).step_by(size);
+    starts.map(move |at| at..range.end.min(at.saturating_add(size)))
+}
+
+/// Where in an output the results of `elements` are.
+fn place_of(case: &Case, output: Name, elements: &Range<usize>) -> Range<usize> {
+    if output == Name::Out && case.want & want::ROWS != 0 {
+        rows(elements, case.row_length)
+    } else {
+        elements.clone()
+    }
+}
+
+/// Something that no operand has and that ruins whatever it gets into.
+const CANARY: f32 = 1.2345e30;
+
+struct Array {
+    name: Name,
+    cells: Vec<f32>,
+    before: Vec<f32>,
+    values: Range<usize>,
+}
+
+/// The arrays of a case for some of its elements.
+struct Memory {
+    arrays: Vec<Array>,
+    mask: Vec<u8>,
+    mask_offset: usize,
+    aliases: Vec<(Name, Name)>,
+}
+
+impl Memory {
+    fn new(case: &Case, plan: &Plan, elements: &Range<usize>, outputs: &[Vec<f32>; 5]) -> Self {
+        let mut memory = Memory {
+            arrays: Vec::new(),
+            mask: vec![1; plan.offset],
+            mask_offset: plan.offset,
+            aliases: case.aliases.clone(),
+        };
+        let mut add = |name: Name, values: &[f32]| {
+            memory.arrays.push(Array::new(name, values, plan));
+        };
+        add(Name::Input, &case.input[elements.clone()]);
+        add(Name::Target, &case.target[elements.clone()]);
+        for (name, operand) in [
+            (Name::Inside, &case.inside),
+            (Name::Outside, &case.outside),
+            (Name::Upstream, &case.upstream),
+        ] {
+            if let Some(values) = operand.part(elements, case.row_length) {
+                add(name, values);
+            }
+        }
+        if let Some(direction) = &case.direction {
+            add(Name::Direction, &direction[elements.clone()]);
+        }
+        if case.threshold.kind == kind::COLUMN {
+            add(Name::Curves, &transpose(&case.curves()));
+        }
+        for (name, values) in OUTPUTS.into_iter().zip(outputs) {
+            if !values.is_empty() && !case.aliases.iter().any(|alias| alias.0 == name) {
+                add(name, &values[place_of(case, name, elements)]);
+            }
+        }
+        memory.mask.extend(case.mask.part(elements, case.row_length).unwrap_or_default());
+        memory.mask.shrink_to_fit();
+        memory
+    }
+
+    fn job(&mut self, case: &Case, elements: &Range<usize>) -> Job {
+        let curve = case.curves()[0];
+        Job {
+            want: case.want,
+            shape: case.shape(),
+            input: self.place_of(Name::Input),
+            target: self.place_of(Name::Target),
+            origin: elements.start,
+            row_length: case.row_length,
+            row_origin: elements.start / case.row_length,
+            pre: curve.pre,
+            inv: curve.inv,
+            lim: curve.lim,
+            half: curve.half,
+            curves_kind: case.threshold.kind,
+            curves: self.place_of(Name::Curves),
+            inside_kind: case.inside.kind,
+            inside: self.place_of(Name::Inside),
+            inside_number: case.inside.values[0],
+            outside_kind: case.outside.kind,
+            outside: self.place_of(Name::Outside),
+            outside_number: case.outside.values[0],
+            upstream_kind: case.upstream.kind,
+            upstream: self.place_of(Name::Upstream),
+            direction: self.place_of(Name::Direction),
+            mask_kind: case.mask.kind,
+            mask: self.mask.as_ptr().wrapping_add(self.mask_offset),
+            ignore_nan: case.ignore_nan.into(),
+            count: case.count,
+            scale: case.scale,
+            out: self.place_of(Name::Out),
+            grad_scale: case.grad_scale,
+            grad_input: self.place_of(Name::GradInput),
+            grad_target: self.place_of(Name::GradTarget),
+            grad_inside: self.place_of(Name::GradInside),
+            grad_outside: self.place_of(Name::GradOutside),
+            shift: case.shift,
+            accumulate: case.accumulate.into(),
+        }
+    }
+
+    /// The array that `name` shares, or its own.
+    fn home_of(&self, name: Name) -> Name {
+        self.aliases.iter().find(|alias| alias.0 == name).map_or(name, |alias| alias.1)
+    }
+
+    fn place_of(&mut self, name: Name) -> *mut f32 {
+        let home = self.home_of(name);
+        match self.arrays.iter_mut().find(|array| array.name == home) {
+            Some(array) => array.cells.as_mut_ptr().wrapping_add(array.values.start),
+            None => null_mut(),
+        }
+    }
+
+    fn values(&self, name: Name) -> &[f32] {
+        let array = self.arrays.iter().find(|array| array.name == name).expect("an array");
+        &array.cells[array.values.clone()]
+    }
+
+    /// Nothing but the outputs has changed.
+    fn check(&self, case: &Case) {
+        let outputs: Vec<_> = case.outputs.iter().map(|&name| self.home_of(name)).collect();
+        for Array { name, cells, before, values } in &self.arrays {
+            for i in 0..cells.len() {
+                let may_change = outputs.contains(name) && values.contains(&i);
+                assert!(
+                    may_change || cells[i].to_bits() == before[i].to_bits(),
+                    "{name:?}: float {i} has changed from {} to {}, its values are {values:?}",
+                    before[i],
+                    cells[i],
+                );
+            }
+        }
+    }
+}
+
+impl Array {
+    fn new(name: Name, values: &[f32], plan: &Plan) -> Self {
+        let (start, end) = (plan.offset, plan.offset + values.len());
+        let mut cells = Vec::with_capacity(end + plan.margin);
+        cells.resize(start, CANARY);
+        cells.extend(values);
+        cells.resize(end + plan.margin, CANARY);
+        Array { name, before: cells.clone(), cells, values: start..end }
+    }
+}
+
+fn transpose(curves: &[CurveNumbers]) -> Vec<f32> {
+    let all = |part: fn(&CurveNumbers) -> f32| curves.iter().map(part);
+    all(|curve| curve.pre)
+        .chain(all(|curve| curve.inv))
+        .chain(all(|curve| curve.lim))
+        .chain(all(|curve| curve.half))
+        .collect()
+}
