@@ -34,18 +34,20 @@ pub mod want {
     /// The derivative with respect to `delta`, added to [`super::Totals::loss`].
     pub const DELTA: u32 = 128;
 
+    pub const NOTHING: u32 = 0;
     pub const GRAD_EACH: u32 = GRAD | UPSTREAM;
     pub const SUM_GRAD: u32 = SUM | GRAD;
     /// Any of these that a loss has.
     pub const LOSS: u32 = SUM | STORE | ROWS;
     /// To the loops: losses and gradients as the job says, asked at run time.
-    pub const ANY: u32 = 0;
+    pub const ANY: u32 = u32::MAX - 1;
     /// To the loops: one of `CURVATURE`, `BETA`, `DELTA`.
     pub const SPECIAL: u32 = u32::MAX;
 }
 
 /// Which of the loops a job needs. A job of shape 0 takes the plain one.
 pub mod shape {
+    pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
     /// `inside` and `outside` count.
     pub const WEIGHTED: u32 = 1;
     /// `mask` and `ignore_nan` count.
@@ -136,7 +138,9 @@ pub struct Totals {
 #[repr(C)]
 pub struct Work {
     pub totals: Totals,
+    /// The leaf that is being worked on, and its last elements.
     pub leaf: Leaf,
+    pub padded: Leaf,
     pub pads: Pads,
     pub tiles: Tiles,
 }
@@ -186,9 +190,9 @@ pub struct Pads {
     pub grad_outside: Pad,
 }
 
-/// A tile holds one operand of one leaf. Sixteen floats more than a leaf keep the tiles off each
-/// other's cache sets.
-pub type Tile = [f32; LEAF + 16];
+/// A tile holds one operand of one leaf, or the columns repeated, beginning with the first: a row
+/// and a leaf then. Sixteen floats more keep the tiles off each other's cache sets.
+pub type Tile = [f32; 2 * LEAF + 16];
 
 #[repr(C)]
 pub struct Tiles {

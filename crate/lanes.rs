@@ -29,8 +29,14 @@ pub trait Lanes: Copy {
     fn ge(self, other: Self) -> Self;
     /// The mask of NaN lanes.
     fn nan(self) -> Self;
-    /// The mask of lanes whose byte is zero, lane 0 in the lowest byte.
-    fn zero_bytes(bytes: u32) -> Self;
+    /// The masks of lanes whose byte is zero, for four vectors.
+    /// # Safety
+    /// `p` is valid for reading.
+    unsafe fn zero_bytes(p: *const [u8; 4 * LANES]) -> [Self; 4];
+    /// The same for one vector.
+    /// # Safety
+    /// `p` is valid for reading.
+    unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self;
     fn or(self, mask: Self) -> Self;
     fn and(self, mask: Self) -> Self;
     /// The lanes, with +0 where the mask is set.
@@ -46,7 +52,7 @@ pub trait Lanes: Copy {
 
 #[cfg(target_arch = "wasm32")]
 mod wasm {
-    use super::Lanes;
+    use super::{LANES, Lanes};
     use core::arch::wasm32::*;
 
     impl Lanes for v128 {
@@ -99,9 +105,20 @@ mod wasm {
             f32x4_ne(self, self)
         }
         #[inline(always)]
-        fn zero_bytes(bytes: u32) -> Self {
-            let byte_of_lane = u32x4(0xff, 0xff00, 0xff_0000, 0xff00_0000);
-            i32x4_eq(v128_and(u32x4_splat(bytes), byte_of_lane), i32x4_splat(0))
+        unsafe fn zero_bytes(p: *const [u8; 4 * LANES]) -> [Self; 4] {
+            let bytes = i8x16_eq(v128_load(p.cast()), i8x16_splat(0));
+            let (low, high) = (i16x8_extend_low_i8x16(bytes), i16x8_extend_high_i8x16(bytes));
+            [
+                i32x4_extend_low_i16x8(low),
+                i32x4_extend_high_i16x8(low),
+                i32x4_extend_low_i16x8(high),
+                i32x4_extend_high_i16x8(high),
+            ]
+        }
+        #[inline(always)]
+        unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self {
+            let bytes = i8x16_eq(v128_load32_zero(p.cast()), i8x16_splat(0));
+            i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
         }
         #[inline(always)]
         fn or(self, mask: Self) -> Self {
@@ -149,22 +166,10 @@ impl Lanes for [f32; LANES] {
         core::array::from_fn(|i| self[i] * other[i])
     }
     fn pmin(self, other: Self) -> Self {
-        core::array::from_fn(|i| {
-            if other[i] < self[i] {
-                other[i]
-            } else {
-                self[i]
-            }
-        })
+        core::array::from_fn(|i| if other[i] < self[i] { other[i] } else { self[i] })
     }
     fn pmax(self, other: Self) -> Self {
-        core::array::from_fn(|i| {
-            if self[i] < other[i] {
-                other[i]
-            } else {
-                self[i]
-            }
-        })
+        core::array::from_fn(|i| if self[i] < other[i] { other[i] } else { self[i] })
     }
     fn abs(self) -> Self {
         self.map(|x| f32::from_bits(x.to_bits() & !(1 << 31)))
@@ -183,8 +188,11 @@ impl Lanes for [f32; LANES] {
     fn nan(self) -> Self {
         mask(self.map(|x| x.is_nan()))
     }
-    fn zero_bytes(bytes: u32) -> Self {
-        mask(bytes.to_le_bytes().map(|byte| byte == 0))
+    unsafe fn zero_bytes(p: *const [u8; 4 * LANES]) -> [Self; 4] {
+        core::array::from_fn(|j| Self::zero_byte4(p.cast::<[u8; LANES]>().add(j)))
+    }
+    unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self {
+        mask(p.read().map(|byte| byte == 0))
     }
     fn or(self, mask: Self) -> Self {
         bitwise(self, mask, |a, b| a | b)

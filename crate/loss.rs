@@ -24,20 +24,14 @@ impl<L: Lanes, const SCALED: bool, const UNBOUNDED: bool> Curve<L, SCALED, UNBOU
     pub fn slope(&self, d: L) -> L {
         let d = if SCALED { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
-        d.mul(self.inv)
-            .pmin(self.lim)
-            .pmax(self.lim.mul(L::splat(-1.0)))
+        d.mul(self.inv).pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
     }
 
     /// The loss at residual `d`, whose slope is `t`.
     #[inline(always)]
     pub fn loss(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
-        let t = if UNBOUNDED {
-            t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))
-        } else {
-            t
-        };
+        let t = if UNBOUNDED { t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX)) } else { t };
         t.mul(d.sub(self.half.mul(t)))
     }
 
@@ -61,7 +55,6 @@ impl<L: Lanes, const SCALED: bool, const UNBOUNDED: bool> Curve<L, SCALED, UNBOU
     #[inline(always)]
     pub fn delta_slope(&self, d: L, t: L) -> L {
         // d - t would be inf - inf where both are infinite; the slope is clamped for that case.
-        d.sub(t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX)))
-            .abs()
+        d.sub(t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))).abs()
     }
 }

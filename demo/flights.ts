@@ -192,14 +192,15 @@ function showGradientCheck(line: Line, flights: Flights, beta: number, scratch: 
 /** `bytes` an element: two floats read and one written; in DRAM a store first reads its line. */
 function showRace(flights: Flights, beta: number, scratch: Scratch, n: number, bytes: number) {
   const first = (column: Float32Array) => column.subarray(0, n);
-  const columns = [
+  const job = [
     first(scratch.prediction),
     first(flights.delay),
     first(scratch.gradient),
+    beta,
   ] as const;
   const passes = Math.round(flights.delay.length / n);
   row(`${count(n)} rows, ${(12e-6 * n).toFixed(1)} MB`, 'times as long', 'a pass', 'bandwidth');
-  for (const { name, ratio, milliseconds } of race(columns, beta, passes)) {
+  for (const { name, ratio, milliseconds } of race(job, passes)) {
     row(
       `  ${name}`,
       ratio.toFixed(1),

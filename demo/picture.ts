@@ -193,6 +193,7 @@ function corruptionPanel(scene: Scene): string {
 }
 
 const TITLE = 'A few very late flights bend least squares; smooth L1 follows the typical flight';
+const SUBTITLE = 'flights in the USA, January to June 2001; violet: how late each half hour is';
 
 function text(x: number, y: number, size: number, content: string, weight = 400): string {
   return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}">${content}</text>`;
@@ -211,7 +212,7 @@ export function draw(scene: Scene): string {
 <rect class="paper" width="1200" height="664" rx="12"/>
 <g fill="currentColor">
   ${text(24, 38, 21, TITLE, 600)}
-  ${text(24, 62, 13, `${flights} flights in the USA, January to June 2001; violet: how late each half hour is`)}
+  ${text(24, 62, 13, `${flights} ${SUBTITLE}`)}
   ${text(792, 102, 14, 'Gradient descent', 600)}
   ${text(792, 392, 14, `${corrupted} evening flights recorded a day late`, 600)}
 </g>

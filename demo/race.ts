@@ -4,18 +4,22 @@
 import { backend, SmoothL1Loss } from 'smooth-l1';
 import { definition } from './regression.ts';
 
-type Columns = readonly [prediction: Float32Array, observed: Float32Array, gradient: Float32Array];
-type Pass = (...columns: Columns) => number;
-/** A contender knows beta before the race. */
-type Contender = (beta: number) => Pass;
+type Job = readonly [
+  prediction: Float32Array,
+  observed: Float32Array,
+  gradient: Float32Array,
+  beta: number,
+];
+type Pass = (...job: Job) => number;
 
-const kernel: Contender = (beta) => {
+/** The options are checked once, before the race, as a training loop would have it. */
+function kernel(beta: number): Pass {
   const loss = new SmoothL1Loss({ beta });
   return (prediction, observed, gradient) => loss.withGrad(prediction, observed, gradient);
-};
+}
 
 /** The definition, word for word. */
-const naive: Contender = (beta) => (prediction, observed, gradient) => {
+const naive: Pass = (prediction, observed, gradient, beta) => {
   const scale = 1 / prediction.length;
   let loss = 0;
   for (let i = 0; i < prediction.length; i++) {
@@ -33,7 +37,7 @@ const naive: Contender = (beta) => (prediction, observed, gradient) => {
 };
 
 /** c is twice the residual clamped to +-beta: Math.abs is one instruction, Math.min several. */
-const branchFree: Contender = (beta) => (prediction, observed, gradient) => {
+const branchFree: Pass = (prediction, observed, gradient, beta) => {
   const scale = 1 / prediction.length;
   const slope = (0.5 / beta) * scale;
   let loss = 0;
@@ -46,11 +50,6 @@ const branchFree: Contender = (beta) => (prediction, observed, gradient) => {
   return (loss / (8 * beta)) * scale;
 };
 
-const CONTENDERS: readonly (readonly [name: string, contender: Contender])[] = [
-  [`smooth-l1 (${backend})`, kernel],
-  ['branch-free JavaScript', branchFree],
-  ['naive JavaScript', naive],
-];
 const WARM_UP = 3;
 export const ROUNDS = 15;
 
@@ -66,24 +65,28 @@ export interface Result {
  * Every round runs every contender on the same arrays, so that whatever else the machine does hits
  * them alike. A sample is `passes` passes: the clock cannot see a single pass over a short array.
  */
-export function race(columns: Columns, beta: number, passes: number): Result[] {
-  const runners = CONTENDERS.map(([name, contender]) => ({ name, pass: contender(beta) }));
-  for (const { name, pass } of runners) mustBeRight(name, pass, columns, beta);
+export function race(job: Job, passes: number): Result[] {
+  const contenders = [
+    { name: `smooth-l1 (${backend})`, pass: kernel(job[3]) },
+    { name: 'branch-free JavaScript', pass: branchFree },
+    { name: 'naive JavaScript', pass: naive },
+  ];
+  for (const { name, pass } of contenders) mustBeRight(name, pass, job);
   const rounds: number[][] = [];
   for (let round = -WARM_UP; round < ROUNDS; round++) {
-    const times = runners.map(({ pass }) => timeOf(pass, columns, passes));
+    const times = contenders.map(({ pass }) => timeOf(pass, job, passes));
     if (round >= 0) rounds.push(times);
   }
-  return runners.map(({ name }, j) => ({
+  return contenders.map(({ name }, j) => ({
     name,
     milliseconds: median(rounds.map((times) => times[j]!)),
     ratio: median(rounds.map((times) => times[j]! / times[0]!)),
   }));
 }
 
-function timeOf(pass: Pass, columns: Columns, passes: number): number {
+function timeOf(pass: Pass, job: Job, passes: number): number {
   const start = performance.now();
-  for (let k = 0; k < passes; k++) pass(...columns);
+  for (let k = 0; k < passes; k++) pass(...job);
   return (performance.now() - start) / passes;
 }
 
@@ -92,11 +95,11 @@ function median(values: number[]): number {
 }
 
 /** Throws unless the pass finds the loss and writes every gradient. */
-function mustBeRight(name: string, pass: Pass, columns: Columns, beta: number): void {
-  const [prediction, observed, gradient] = columns;
+function mustBeRight(name: string, pass: Pass, job: Job): void {
+  const [prediction, observed, gradient, beta] = job;
   const n = prediction.length;
   gradient.fill(NaN);
-  const loss = pass(...columns);
+  const loss = pass(...job);
   let sum = 0;
   let wrong = 0;
   for (let i = 0; i < n; i++) {

@@ -7,6 +7,8 @@ export interface Call extends Job {
   input: Float32Array;
   target: Float32Array;
   accumulate?: boolean | undefined;
+  /** Whether the gradients to the target and to the weights are asked for. */
+  allGradients?: boolean | undefined;
   /** Multiplies the Hessian in the backward of the backward. */
   gradGradInput?: Float32Array | undefined;
   /** What the arrays for results hold before. */
@@ -124,13 +126,14 @@ export function run(smooth: Package, role: Role, call: Call, put: Put): Results 
   }
   const results: Results = {};
   for (const more of ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights']) {
+    if (!call.allGradients) break;
     // The mean is then part of the gradient, and needs one upstream number.
     if (more === 'gradOutsideWeights' && call.divisor === 'weights' && typeof upstream !== 'number')
       continue;
     results[more] = result(more);
     options[more] = results[more];
   }
-  options.accumulate = call.accumulate;
+  if (call.accumulate) options.accumulate = true;
   if (role === 'backward') {
     options.out = result('gradInput');
     results.gradInput = fn(upstream, input, target, options);

@@ -10,6 +10,7 @@ use std::fmt::Debug;
 use std::thread;
 
 use proptest::prelude::*;
+use proptest::{num, test_runner::RngSeed};
 use smooth_l1::job::{count, kind, shape, want};
 use smooth_l1::kernel::{LEAF, STEP, UNROLL};
 use smooth_l1::lanes::{LANES, Lanes};
@@ -22,11 +23,8 @@ type Vector = [f32; LANES];
 /// Miri takes a millisecond for what takes the machine a microsecond.
 const IS_SLOW: bool = cfg!(miri);
 
-const LENGTHS: &[usize] = if IS_SLOW {
-    &[0, 1, 18]
-} else {
-    &[0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1023, 1024, 1025, 1039, 2048, 2051]
-};
+const LENGTHS: &[usize] =
+    if IS_SLOW { &[0, 1, 18] } else { &[0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1023, 1024, 1025] };
 const ROW_LENGTHS: &[usize] =
     if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 64, 1000, 1024, 1025] };
 const OFFSETS: &[usize] = if IS_SLOW { &[1] } else { &[0, 1, 2, 3] };
@@ -58,7 +56,10 @@ impl Noise {
 
     /// A mask: half of it 0, the rest any other byte.
     fn mask(&mut self, n: usize) -> Vec<u8> {
-        (0..n).map(|_| self.next()).map(|x| if x & 1 == 0 { 0 } else { (x >> 8) as u8 | 1 }).collect()
+        (0..n)
+            .map(|_| self.next())
+            .map(|x| if x & 1 == 0 { 0 } else { (x >> 8) as u8 | 1 })
+            .collect()
     }
 
     fn thresholds(&mut self, n: usize) -> Vec<f32> {
@@ -77,6 +78,9 @@ fn case(want: u32, n: usize) -> Case {
     case
 }
 
+/// The operands that can have one value for each element.
+const OPERANDS: [Name; 6] =
+    [Name::Input, Name::Target, Name::Inside, Name::Outside, Name::Upstream, Name::Direction];
 const GRADIENTS: [Name; 4] =
     [Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
@@ -102,11 +106,13 @@ fn passes(n: usize) -> Vec<Case> {
         want::DELTA | want::UPSTREAM,
     ];
     let mut cases: Vec<_> = passes.into_iter().map(|want| case(want, n)).collect();
+    cases[0].count = count::UNMASKED;
     for set in 0..1 << GRADIENTS.len() {
         let mut case = case(want::STORE | want::GRAD, n);
         case.shift = -0.25;
         case.outputs = vec![Name::Out];
-        case.outputs.extend((0..GRADIENTS.len()).filter(|i| set >> i & 1 != 0).map(|i| GRADIENTS[i]));
+        case.outputs
+            .extend((0..GRADIENTS.len()).filter(|i| set >> i & 1 != 0).map(|i| GRADIENTS[i]));
         cases.push(case);
     }
     cases
@@ -210,7 +216,12 @@ fn check(case: &Case, plan: &Plan) -> Outcome {
     for ((actual, expected), name) in outcome.outputs.iter().zip(outputs).zip(OUTPUTS) {
         assert_eq!(actual.len(), expected.len());
         for (i, (&actual, expected)) in actual.iter().zip(expected).enumerate() {
-            assert_close(actual.into(), expected, 1e-6, &(name, i, case.input.get(i), case.target.get(i)));
+            assert_close(
+                actual.into(),
+                expected,
+                1e-6,
+                &(name, i, case.input.get(i), case.target.get(i)),
+            );
         }
     }
     outcome
@@ -270,14 +281,524 @@ fn summary(case: &Case) -> Case {
 
 // ---- operands that are spread -------------------------------------------------------------------
 
-/// An operand with `n` elements of any kind.
-fn spread<T: Copy>(kind: u32, n: usize, row_length: usize, mut values: impl FnMut(usize) -> Vec<T>) -> Operand<T> {
-    let len = match kind {
+const KINDS: [u32; 4] = [kind::NUMBER, kind::FULL, kind::ROW, kind::COLUMN];
+const MASK_KINDS: [u32; 3] = [kind::NUMBER, kind::FULL, kind::ROW];
+
+/// How many values an operand has for `n` elements.
+fn len_of(kind: u32, n: usize, row_length: usize) -> usize {
+    match kind {
         kind::FULL => n,
         kind::ROW => n.div_ceil(row_length),
         kind::COLUMN => row_length,
         _ => 1,
+    }
+}
+
+/// A case whose operands are of the kinds that `turn` stands for: each pair of kinds has its turn
+/// below [`TURNS`].
+fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
+    let mut noise = Noise(turn as u64);
+    let mut operand = |kind| {
+        let values = noise.weights(len_of(kind, n, row_length));
+        Operand { kind, values }
     };
-    // One more, so that no operand of an empty job is empty.
-    Operand { kind, values: values(len.max(1)) }
+    let mut case = case(want, n);
+    case.row_length = row_length;
+    case.inside = operand(KINDS[turn % 4]);
+    case.outside = operand(KINDS[turn / 4 % 4]);
+    case.upstream = operand(KINDS[(turn + turn / 4) % 4]);
+    if case.upstream.kind == kind::NUMBER {
+        case.upstream = Operand::number(1.0);
+    }
+    let kind = MASK_KINDS[turn % 3];
+    case.mask = Operand { kind, values: noise.mask(len_of(kind, n, row_length)) };
+    if kind == kind::NUMBER {
+        case.mask = Operand::number(1);
+    }
+    if turn / 3 % 2 == 1 {
+        let values = noise.thresholds(row_length);
+        case.threshold = Operand { kind: kind::COLUMN, values };
+    }
+    if want & want::GRAD != 0 {
+        case.outputs.extend(&GRADIENTS[1..]);
+    }
+    if want & (want::CURVATURE | want::BETA | want::DELTA) == 0 {
+        case.count = [count::WEIGHTS, count::NONZERO, count::UNMASKED][turn % 3];
+    }
+    case
+}
+
+const TURNS: usize = 48;
+const SPREAD_PASSES: [u32; 7] = [
+    0,
+    want::SUM_GRAD | want::UPSTREAM,
+    want::STORE,
+    want::ROWS | want::GRAD_EACH,
+    want::CURVATURE | want::UPSTREAM,
+    want::BETA | want::UPSTREAM,
+    want::DELTA,
+];
+
+#[test]
+fn every_kind_of_operand_agrees_with_the_textbook() {
+    let n = if IS_SLOW { 19 } else { 2 * LEAF + 77 };
+    for (i, &row_length) in ROW_LENGTHS.iter().enumerate() {
+        for turn in (i % 2..TURNS).step_by(if IS_SLOW { 5 } else { 2 }) {
+            let case = spread_case(SPREAD_PASSES[turn % 7], n, row_length, turn);
+            let _trying = Trying(|| format!("rows of {row_length}, turn {turn}"));
+            check_cuts(&case);
+        }
+    }
+}
+
+/// Checks a case in one call, and that it stays the same in many.
+fn check_cuts(case: &Case) {
+    let whole = check(case, &WHOLE);
+    // The order of a sum is that of whole leaves.
+    for (stage, call) in [(usize::MAX, LEAF), (2 * LEAF, LEAF)] {
+        let plan = Plan { offset: 3, margin: 5, stage, call };
+        let _trying = Trying(|| format!("{plan:?}"));
+        assert_same(&run(case, &plan), &whole);
+    }
+    for (stage, call) in [(100, usize::MAX), (777, 5)] {
+        let plan = Plan { stage, call, ..WHOLE };
+        let _trying = Trying(|| format!("{plan:?}"));
+        let Outcome { outputs, row, .. } = check(case, &plan);
+        assert_same(&Outcome { outputs, row, ..whole }, &whole);
+    }
+}
+
+#[test]
+fn a_row_goes_on_from_call_to_call() {
+    let n = if IS_SLOW { 40 } else { 5000 };
+    for row_length in [1, 2, 7, 39, 1000, 1024, 1025, 4999, 5000, 6000] {
+        let mut case = case(want::ROWS, n);
+        case.row_length = row_length;
+        check_cuts(&case);
+        weigh(&mut case);
+        check_cuts(&case);
+    }
+}
+
+// ---- bits ---------------------------------------------------------------------------------------
+
+/// The documented order: lane `k` of vector `j` takes element `16 i + 4 j + k` of a leaf.
+fn documented_sum(terms: &[f32]) -> f64 {
+    terms.chunks(LEAF).fold(0.0, |total, leaf| total + documented_leaf(leaf))
+}
+
+fn documented_leaf(terms: &[f32]) -> f64 {
+    let mut vectors = [[0.0_f32; LANES]; UNROLL];
+    for (i, term) in terms.iter().enumerate() {
+        vectors[i % STEP / LANES][i % LANES] += term;
+    }
+    let [a, b, c, d] = vectors.map(|lanes| {
+        let [a, b, c, d] = lanes.map(f64::from);
+        (a + b) + (c + d)
+    });
+    (a + b) + (c + d)
+}
+
+#[test]
+fn a_sum_is_the_documented_sum_of_the_losses() {
+    for &n in LENGTHS {
+        for (name, reshape) in SHAPES {
+            let mut losses = case(want::STORE, n);
+            losses.scale = 1.0;
+            reshape(&mut losses);
+            let expected = documented_sum(run(&losses, &WHOLE).output(Name::Out));
+            for want in [want::SUM, want::SUM_GRAD, want::SUM_GRAD | want::UPSTREAM] {
+                let mut sum = case(want, n);
+                reshape(&mut sum);
+                let actual = run(&sum, &WHOLE).loss;
+                assert_eq!(bits_of(actual), bits_of(expected), "{name}, {n} elements, pass {want}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_call_for_each_leaf_changes_no_bit() {
+    let n = if IS_SLOW { LEAF + 3 } else { 2 * LEAF + 3 };
+    for (name, reshape) in if IS_SLOW { &SHAPES[..1] } else { SHAPES } {
+        for mut case in passes(n) {
+            reshape(&mut case);
+            let _trying = Trying(|| format!("{name}, {:?}", summary(&case)));
+            let whole = run(&case, &WHOLE);
+            assert_same(&run(&case, &Plan { call: LEAF, ..WHOLE }), &whole);
+            assert_same(&run(&case, &Plan { stage: LEAF, ..WHOLE }), &whole);
+        }
+    }
+}
+
+#[test]
+fn a_shape_that_is_not_needed_changes_no_bit() {
+    let all = shape::WEIGHTED | shape::MASKED | shape::SCALED | shape::COLUMNS | shape::MORE;
+    for &n in LENGTHS {
+        for mut case in passes(n) {
+            let plain = run(&case, &WHOLE);
+            for more_shape in 1..=all {
+                case.more_shape = more_shape;
+                let _trying = Trying(|| format!("{n} elements, {:?}", summary(&case)));
+                assert_same(&run(&case, &WHOLE), &plain);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_last_elements_are_treated_as_if_zeros_followed() {
+    for &n in LENGTHS {
+        for (name, reshape) in SHAPES {
+            for mut long in passes(n.next_multiple_of(STEP)) {
+                if long.want == 0 || long.want & want::ROWS != 0 {
+                    continue;
+                }
+                reshape(&mut long);
+                long.input[n..].fill(0.0);
+                long.target[n..].fill(0.0);
+                let mut short = long.clone();
+                short.input.truncate(n);
+                short.target.truncate(n);
+                let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&short)));
+                let mut expected = run(&long, &WHOLE);
+                expected.outputs.iter_mut().for_each(|output| output.truncate(n));
+                assert_same(&run(&short, &WHOLE), &expected);
+            }
+        }
+    }
+}
+
+// ---- memory -------------------------------------------------------------------------------------
+
+#[test]
+fn a_result_may_take_the_place_of_an_operand() {
+    for &n in LENGTHS {
+        for (mut case, is_full) in
+            passes(n).into_iter().flat_map(|case| [(case.clone(), false), (case, true)])
+        {
+            if is_full {
+                weigh(&mut case);
+                mask(&mut case);
+                case.direction = Some(Noise(5).floats(n, -1.0, 1.0));
+            }
+            let apart = run(&case, &WHOLE);
+            let operands: Vec<_> =
+                OPERANDS.into_iter().filter(|&name| case.full_size(name).is_some()).collect();
+            for turn in 0..operands.len() {
+                let places = operands.iter().cycle().skip(turn);
+                // A row's sum has a place of its own, and so has a result when operands run out.
+                let outputs = case
+                    .outputs
+                    .iter()
+                    .filter(|&&name| name != Name::Out || case.out_kind == kind::FULL);
+                case.aliases = outputs.copied().zip(places.copied().take(operands.len())).collect();
+                let _trying = Trying(|| format!("{n} elements, {:?}", summary(&case)));
+                assert_same(&run(&case, &WHOLE), &apart);
+                let plan = Plan { offset: 1, call: LEAF, ..WHOLE };
+                assert_same(&run(&case, &plan), &apart);
+                let mut added = case.clone();
+                added.accumulate = true;
+                check(&added, &plan);
+            }
+        }
+    }
+}
+
+#[test]
+fn an_output_that_is_not_wanted_is_left_alone() {
+    // The wrapper sums a long row at a time, with an `out` that has one place for each row.
+    for &n in LENGTHS {
+        for want in [want::SUM, want::SUM_GRAD, want::GRAD, want::BETA, 0] {
+            let mut case = case(want, n);
+            case.count = if want == 0 { count::UNMASKED } else { count::NOTHING };
+            case.outputs = vec![Name::Out, Name::GradInput];
+            case.out_kind = kind::ROW;
+            case.row_length = n.max(1);
+            let _trying = Trying(|| format!("{n} elements, pass {want}"));
+            check(&case, &WHOLE);
+        }
+    }
+}
+
+// ---- edge values --------------------------------------------------------------------------------
+
+/// Floats of every sort, without sign.
+const EDGES: [f32; 21] = [
+    0.0,
+    f32::from_bits(1),
+    f32::from_bits(2),
+    1e-40,
+    f32::from_bits(f32::MIN_POSITIVE.to_bits() - 1),
+    f32::MIN_POSITIVE,
+    1e-37,
+    1e-20,
+    0.1,
+    0.5,
+    1.0 - f32::EPSILON / 2.0,
+    1.0,
+    1.0 + f32::EPSILON,
+    3.0,
+    1e20,
+    f32::MAX / 2.0,
+    f32::from_bits(f32::MAX.to_bits() - 1),
+    f32::MAX,
+    f32::INFINITY,
+    f32::from_bits(0x7fc1_2345),
+    f32::from_bits(0x7f80_0001), // a signaling NaN
+];
+
+/// All pairs of edge values, with both signs.
+fn edge_case(want: u32) -> Case {
+    let signed = signed_edges();
+    let some = signed.iter().step_by(if IS_SLOW { 7 } else { 1 });
+    let (input, target) = some.flat_map(|&x| signed.iter().map(move |&y| (x, y))).unzip();
+    Case::new(want, input, target)
+}
+
+#[test]
+fn losses_and_slopes_hold_for_every_sort_of_number() {
+    for (want, pass) in [
+        (want::STORE, value as fn(Form, f64, f64) -> f64),
+        (want::GRAD, slope),
+        (want::CURVATURE, curvature),
+    ] {
+        for form in [Form::SmoothL1, Form::Huber] {
+            for threshold in EDGES.into_iter().filter(|x| !x.is_nan()) {
+                let mut case = edge_case(want);
+                case.form = form;
+                case.threshold = Operand::number(threshold);
+                let outcome = run(&case, &WHOLE);
+                let results = outcome.outputs.iter().flatten();
+                for (i, &actual) in results.enumerate() {
+                    let (x, y) = (case.input[i], case.target[i]);
+                    let expected = pass(form, threshold.into(), (x - y).into());
+                    let sum = [expected].into_iter().collect();
+                    assert_close(actual.into(), sum, 1e-6, &(form, threshold, x, y, want));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_anywhere_is_nan_in_loss_and_gradient() {
+    for threshold in [0.0, f32::from_bits(1), 1.0, f32::MAX, f32::INFINITY] {
+        for name in [Name::Input, Name::Target, Name::Inside, Name::Outside] {
+            for i in [0, 15, 17] {
+                let mut case = case(want::STORE | want::GRAD, 18);
+                weigh(&mut case);
+                case.threshold = Operand::number(threshold);
+                case.full_size(name).expect("one for each element")[i] = f32::NAN;
+                let outcome = run(&case, &WHOLE);
+                for output in [Name::Out, Name::GradInput] {
+                    let nans = outcome.output(output).iter().map(|x| x.is_nan());
+                    let expected = (0..18).map(|j| i == j);
+                    assert!(nans.eq(expected), "{threshold:e}, {name:?}, {output:?}: {outcome:?}");
+                }
+                case.want = want::SUM;
+                assert!(run(&case, &WHOLE).loss.is_nan());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_masked_does_not_matter() {
+    for &n in LENGTHS {
+        for (name, reshape) in SHAPES {
+            for mut tame in passes(n) {
+                reshape(&mut tame);
+                weigh(&mut tame);
+                tame.mask = Operand::full(Noise(6).mask(n));
+                tame.ignore_nan = false;
+                tame.direction = Some(Noise(7).floats(n, -1.0, 1.0));
+                tame.count = if tame.want & want::SUM != 0 { count::WEIGHTS } else { tame.count };
+                let mut wild = tame.clone();
+                for name in OPERANDS {
+                    let values = wild.full_size(name).expect("one for each element");
+                    for (x, &mask) in values.iter_mut().zip(&tame.mask.values) {
+                        if mask == 0 {
+                            *x = if x.to_bits() % 2 == 0 { f32::NAN } else { f32::NEG_INFINITY };
+                        }
+                    }
+                }
+                let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&wild)));
+                assert_same(&run(&wild, &WHOLE), &run(&tame, &WHOLE));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_target_that_is_ignored_is_a_masked_element() {
+    for &n in LENGTHS {
+        for mut ignored in passes(n) {
+            mask(&mut ignored);
+            ignored.mask = Operand::number(1);
+            let mut masked = ignored.clone();
+            masked.ignore_nan = false;
+            masked.mask =
+                Operand::full(ignored.target.iter().map(|y| u8::from(!y.is_nan())).collect());
+            assert_same(&run(&ignored, &WHOLE), &run(&masked, &WHOLE));
+        }
+    }
+}
+
+#[test]
+fn a_masked_result_is_plus_zero_and_so_is_the_loss_of_minus_zero() {
+    let mut case = Case::new(want::STORE | want::GRAD, vec![-0.0; 18], vec![0.0; 18]);
+    case.outputs.extend(&GRADIENTS[1..]);
+    let losses = run(&case, &WHOLE);
+    assert!(losses.output(Name::Out).iter().all(|loss| loss.to_bits() == 0), "{losses:?}");
+    case.mask = Operand::full(vec![0; 18]);
+    let masked = run(&case, &WHOLE);
+    assert!(masked.outputs.iter().flatten().all(|x| x.to_bits() == 0), "{masked:?}");
+}
+
+// ---- any job ------------------------------------------------------------------------------------
+
+/// A fixed seed: a run that fails can be repeated.
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases: if IS_SLOW { 20 } else { cases },
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(0),
+        ..ProptestConfig::default()
+    }
+}
+
+fn any_job() -> impl Strategy<Value = Case> {
+    let n = 0..if IS_SLOW { 40_usize } else { 4 * LEAF };
+    let row_length = prop_oneof![1..20_usize, 1..1100_usize];
+    let bits = (any::<bool>(), any::<bool>(), 0..32_u32);
+    (0..SPREAD_PASSES.len(), n, row_length, 0..TURNS, bits).prop_map(
+        |(pass, n, row_length, turn, (accumulate, is_huber, more_shape))| {
+            let mut case = spread_case(SPREAD_PASSES[pass], n, row_length, turn);
+            if is_huber && case.want & want::BETA == 0 {
+                case.form = Form::Huber;
+            }
+            Case { accumulate, more_shape, ..case }
+        },
+    )
+}
+
+fn any_plan() -> impl Strategy<Value = Plan> {
+    let size = || prop_oneof![1..20_usize, 1..3 * LEAF, Just(usize::MAX)];
+    (0..4_usize, 0..3_usize, size(), size()).prop_map(|(offset, margin, stage, call)| Plan {
+        offset,
+        margin,
+        stage,
+        call,
+    })
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    #[test]
+    fn any_job_agrees_with_the_textbook(case in any_job(), plan in any_plan()) {
+        let whole = check(&case, &WHOLE);
+        let Outcome { outputs, row, .. } = check(&case, &plan);
+        assert_same(&Outcome { outputs, row, ..whole }, &whole);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(20_000))]
+
+    #[test]
+    fn any_residual_has_the_loss_and_the_slope_of_the_textbook(
+        x in num::f32::ANY,
+        y in num::f32::ANY,
+        threshold in num::f32::POSITIVE | num::f32::NORMAL | num::f32::SUBNORMAL | num::f32::ZERO | num::f32::INFINITE,
+        is_huber: bool,
+    ) {
+        let mut case = Case::new(want::STORE | want::GRAD, vec![x], vec![y]);
+        case.form = if is_huber { Form::Huber } else { Form::SmoothL1 };
+        case.threshold = Operand::number(threshold);
+        check(&case, &WHOLE);
+    }
+}
+
+// ---- lanes --------------------------------------------------------------------------------------
+
+fn signed_edges() -> Vec<f32> {
+    EDGES.into_iter().flat_map(|x| [x, -x]).collect()
+}
+
+/// Vectors with every pair of edge values.
+fn pairs() -> impl Iterator<Item = (Vector, Vector)> {
+    let edges = signed_edges();
+    let n = edges.len();
+    let vector = move |i: usize, step: usize| each(|k| edges[(i + k * step) % n]);
+    (0..n * n)
+        .step_by(if IS_SLOW { 11 } else { 1 })
+        .map(move |i| (vector(i % n, 1), vector(i / n, 5)))
+}
+
+fn each<T>(f: impl FnMut(usize) -> T) -> [T; LANES] {
+    std::array::from_fn(f)
+}
+
+fn mask_of(set: bool) -> u32 {
+    if set { u32::MAX } else { 0 }
+}
+
+#[test]
+fn lanes_do_arithmetic() {
+    let bits = |v: Vector| v.map(|x| bits_of(x.into()));
+    for (a, b) in pairs() {
+        assert_eq!(bits(a.add(b)), bits(each(|i| a[i] + b[i])));
+        assert_eq!(bits(a.sub(b)), bits(each(|i| a[i] - b[i])));
+        assert_eq!(bits(a.mul(b)), bits(each(|i| a[i] * b[i])));
+        assert_eq!(bits(Vector::splat(a[0])), bits([a[0]; LANES]));
+        let [p, q, r, s] = a.map(f64::from);
+        assert_eq!(bits_of(a.fold()), bits_of((p + q) + (r + s)));
+    }
+}
+
+#[test]
+fn lanes_compare_and_select() {
+    let bits = |v: Vector| v.map(f32::to_bits);
+    for (a, b) in pairs() {
+        assert_eq!(bits(a.pmin(b)), each(|i| if b[i] < a[i] { b[i] } else { a[i] }.to_bits()));
+        assert_eq!(bits(a.pmax(b)), each(|i| if a[i] < b[i] { b[i] } else { a[i] }.to_bits()));
+        assert_eq!(bits(a.abs()), each(|i| a[i].abs().to_bits()));
+        assert_eq!(bits(a.eq(b)), each(|i| mask_of(a[i] == b[i])));
+        assert_eq!(bits(a.ge(b)), each(|i| mask_of(a[i] >= b[i])));
+        assert_eq!(bits(a.nan()), each(|i| mask_of(a[i].is_nan())));
+        let (nan, equal) = (a.nan(), a.eq(b));
+        assert_eq!(bits(nan.or(equal)), each(|i| mask_of(a[i].is_nan() || a[i] == b[i])));
+        assert_eq!(bits(b.drop(nan)), each(|i| if a[i].is_nan() { 0 } else { b[i].to_bits() }));
+    }
+}
+
+#[test]
+fn lanes_find_zero_bytes() {
+    for set in 0..1 << LANES {
+        let zero: [bool; LANES] = each(|i| set >> i & 1 != 0);
+        let bytes = each(|i| if zero[i] { 0 } else { 1 << (2 * i) });
+        let mask = unsafe { Vector::zero_byte4(&bytes) };
+        assert_eq!(mask.map(f32::to_bits), zero.map(mask_of));
+
+        let mut more = [7; 4 * LANES];
+        for j in 0..4 {
+            more[j * LANES..][..LANES].copy_from_slice(&bytes);
+            let masks = unsafe { Vector::zero_bytes(&more) };
+            assert_eq!(masks[j].map(f32::to_bits), zero.map(mask_of));
+        }
+    }
+}
+
+#[test]
+fn lanes_load_and_store_at_any_float() {
+    let from: [f32; 8] = std::array::from_fn(|i| i as f32);
+    for at in 0..=LANES {
+        let mut to = [-1.0; 8];
+        unsafe { Vector::load(from.as_ptr().add(at)).store(to.as_mut_ptr().add(LANES - at)) };
+        let mut expected = [-1.0; 8];
+        expected[LANES - at..][..LANES].copy_from_slice(&from[at..][..LANES]);
+        assert_eq!(to, expected);
+    }
 }

@@ -97,6 +97,8 @@ pub struct Case {
     pub accumulate: bool,
     /// The outputs that have an array, wanted or not.
     pub outputs: Vec<Name>,
+    /// Whether `out` has a place for each element or for each row.
+    pub out_kind: u32,
     /// Outputs and the full-size operands in whose place they are.
     pub aliases: Vec<(Name, Name)>,
 }
@@ -131,6 +133,7 @@ impl Case {
             shift: 0.0,
             accumulate: false,
             outputs,
+            out_kind: if want & want::ROWS != 0 { kind::ROW } else { kind::FULL },
             aliases: Vec::new(),
         }
     }
@@ -167,29 +170,26 @@ impl Case {
         self.threshold.values.iter().map(curve).collect()
     }
 
-    fn full_size(&self, name: Name) -> &[f32] {
-        match name {
-            Name::Input => &self.input,
-            Name::Target => &self.target,
-            Name::Inside => &self.inside.values,
-            Name::Outside => &self.outside.values,
-            Name::Upstream => &self.upstream.values,
-            Name::Direction => self.direction.as_ref().expect("a direction"),
-            _ => panic!("{name:?} is no operand of full size"),
-        }
+    /// The values of an operand that has one for each element.
+    pub fn full_size(&mut self, name: Name) -> Option<&mut Vec<f32>> {
+        let operand = match name {
+            Name::Input => return Some(&mut self.input),
+            Name::Target => return Some(&mut self.target),
+            Name::Direction => return self.direction.as_mut(),
+            Name::Inside => &mut self.inside,
+            Name::Outside => &mut self.outside,
+            Name::Upstream => &mut self.upstream,
+            _ => return None,
+        };
+        (operand.kind == kind::FULL).then_some(&mut operand.values)
     }
 
     /// What an output holds before the job.
     pub fn before(&self, output: Name) -> Vec<f32> {
         if let Some(&(_, operand)) = self.aliases.iter().find(|(name, _)| *name == output) {
-            return self.full_size(operand).to_vec();
+            return self.clone().full_size(operand).expect("an operand of full size").clone();
         }
-        let len = if output == Name::Out && self.want & want::ROWS != 0 {
-            self.len().div_ceil(self.row_length)
-        } else {
-            self.len()
-        };
-        (0..len).map(|i| 1.0 + (i % 3) as f32).collect()
+        (place_of(self, output, &(0..self.len()))).map(|i| 1.0 + (i % 3) as f32).collect()
     }
 }
 
@@ -201,6 +201,9 @@ struct CurveNumbers {
     lim: f32,
     half: f32,
 }
+
+const UNUSED: CurveNumbers =
+    CurveNumbers { pre: f32::NAN, inv: f32::NAN, lim: f32::NAN, half: f32::NAN };
 
 fn curve_of(form: Form, threshold: f32) -> CurveNumbers {
     const UP: f32 = (1 << 24) as f32;
@@ -283,9 +286,8 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
         write_bytes(work, 0xff, 1);
         (*work).totals = Totals { loss: 0.0, count: 0.0, row: 0.0 };
     }
-    let mut outputs = OUTPUTS.map(|name| {
-        if case.outputs.contains(&name) { case.before(name) } else { Vec::new() }
-    });
+    let mut outputs = OUTPUTS
+        .map(|name| if case.outputs.contains(&name) { case.before(name) } else { Vec::new() });
     for stage in pieces(0..case.len(), plan.stage) {
         let mut memory = Memory::new(case, plan, &stage, &outputs);
         let job = memory.job(case, &stage);
@@ -312,11 +314,16 @@ fn pieces(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 
 /// Where in an output the results of `elements` are.
 fn place_of(case: &Case, output: Name, elements: &Range<usize>) -> Range<usize> {
-    if output == Name::Out && case.want & want::ROWS != 0 {
+    if output == Name::Out && case.out_kind == kind::ROW {
         rows(elements, case.row_length)
     } else {
         elements.clone()
     }
+}
+
+/// The number of an operand that is one; else what ruins a result that it gets into.
+fn number_of(operand: &Operand<f32>) -> f32 {
+    if operand.kind == kind::NUMBER { operand.values[0] } else { f32::NAN }
 }
 
 /// Something that no operand has and that ruins whatever it gets into.
@@ -376,7 +383,7 @@ impl Memory {
     }
 
     fn job(&mut self, case: &Case, elements: &Range<usize>) -> Job {
-        let curve = case.curves()[0];
+        let curve = if case.threshold.kind == kind::NUMBER { case.curves()[0] } else { UNUSED };
         Job {
             want: case.want,
             shape: case.shape(),
@@ -393,10 +400,10 @@ impl Memory {
             curves: self.place_of(Name::Curves),
             inside_kind: case.inside.kind,
             inside: self.place_of(Name::Inside),
-            inside_number: case.inside.values[0],
+            inside_number: number_of(&case.inside),
             outside_kind: case.outside.kind,
             outside: self.place_of(Name::Outside),
-            outside_number: case.outside.values[0],
+            outside_number: number_of(&case.outside),
             upstream_kind: case.upstream.kind,
             upstream: self.place_of(Name::Upstream),
             direction: self.place_of(Name::Direction),

@@ -16,9 +16,7 @@ pub enum Form {
 pub fn value(form: Form, threshold: f64, d: f64) -> f64 {
     let a = d.abs();
     match form {
-        _ if d.is_nan() => d,
-        Form::Huber if threshold == 0.0 => 0.0,
-        _ if a.is_infinite() => a,
+        _ if a.is_infinite() && threshold > 0.0 => a,
         Form::Huber if a < threshold => d * d / 2.0,
         Form::Huber => threshold * (a - threshold / 2.0),
         Form::SmoothL1 if a < threshold => d * d / (2.0 * threshold),

@@ -1,0 +1,167 @@
+// What property tests draw: numbers of any bits, lengths around every boundary, options that go
+// together. The arrays are made of a few words, so that a failure shrinks to something short.
+import fc from 'fast-check';
+import type { Call } from './calls.ts';
+import type { Form, Layout } from './oracle.ts';
+
+/** Lengths around the vector, the iteration, the leaf, the staged piece and the chunk. */
+export const SHORT = [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 2047, 2048, 2049];
+export const LONG = [8191, 8192, 8193, 65535, 65536, 65537, 131071, 131073];
+
+/** Zeros, ones, subnormals, the smallest, the largest, infinities, and several NaN. */
+const SPECIAL = [
+  0, 0x80000000, 0x3f800000, 0xbf800000, 1, 0x80000001, 0x007fffff, 0x00800000, 0x7f7fffff,
+  0xff7fffff, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00000, 0x7f800001, 0x7fc12345,
+];
+const INFINITY = 0x7f800000;
+
+const fromBits = (words: Uint32Array): Float32Array => new Float32Array(words.buffer);
+const number = (word: number): number => fromBits(Uint32Array.of(word))[0] as number;
+
+const word = fc.integer({ min: 0, max: 0xffffffff });
+const list = (words: fc.Arbitrary<number>) => fc.array(words, { minLength: 1, maxLength: 48 });
+
+export const form = fc.constantFrom<Form>('smoothL1', 'huber', 'l1');
+export const shortLength = fc.oneof(fc.integer({ min: 0, max: 70 }), fc.constantFrom(...SHORT));
+export const anyLength = fc.oneof(
+  { weight: 12, arbitrary: shortLength },
+  { weight: 1, arbitrary: fc.constantFrom(...LONG) },
+);
+
+/** How numbers are drawn: of any bits, or tame, so that no product of some overflows. */
+interface Style {
+  words: fc.Arbitrary<number[]>;
+  threshold: fc.Arbitrary<number>;
+  numbers(words: Uint32Array, bound: number): Float32Array;
+}
+
+export const anyBits: Style = {
+  words: list(fc.oneof(word, fc.constantFrom(...SPECIAL))),
+  threshold: fc.oneof(
+    fc.constantFrom(0, 1, 1 / 9, Infinity).map(Math.fround),
+    fc.oneof(fc.integer({ min: 0, max: INFINITY }), fc.constantFrom(...SPECIAL.filter((w) => w <= INFINITY))).map(number),
+  ),
+  numbers: fromBits,
+};
+
+export const tame: Style = {
+  words: list(word),
+  threshold: fc.oneof(
+    fc.constantFrom(0, 0.5, 1, 2, 4, Infinity),
+    fc.double({ min: 0.01, max: 10, noNaN: true }).map(Math.fround),
+  ),
+  numbers: (words, bound) => Float32Array.from(words, (w) => ((w | 0) / 2 ** 31) * bound),
+};
+
+/** An array of any length from a few words, in an order of no period that could fit the kernel's. */
+export function mix(words: number[], role: number, length: number): Uint32Array {
+  return Uint32Array.from({ length }, (_, i) => {
+    const x = Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(role, 0x85ebca6b);
+    return words[(Math.imul(x ^ (x >>> 15), 0x2c1b3c6d) >>> 8) % words.length] as number;
+  });
+}
+
+/** A pair of arrays, without any option. */
+export function pair(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> {
+  return fc
+    .record({ form, threshold: style.threshold, words: style.words, n: length })
+    .map(({ form, threshold, words, n }) => ({
+      form,
+      threshold,
+      input: style.numbers(mix(words, 1, n), 4),
+      target: style.numbers(mix(words, 2, n), 4),
+    }));
+}
+
+const layout = fc.constantFrom('none', 'none', 'number', 'full', 'perRow', 'perColumn');
+
+/** A call with any options that go together. */
+export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> {
+  return fc
+    .record({
+      form,
+      threshold: style.threshold,
+      threshold_kind: fc.constantFrom('number', 'number', 'number', 'perColumn'),
+      words: style.words,
+      n: length,
+      divisorOfN: fc.nat(),
+      inside: layout,
+      outside: layout,
+      mask: fc.constantFrom('none', 'none', 'full', 'perRow'),
+      upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
+      ignoreNaNTargets: fc.boolean(),
+      reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
+      divisor: fc.constantFrom<Call['divisor']>(
+        undefined, 'elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked', 7.5, 0,
+      ),
+      minDivisor: fc.constantFrom(undefined, undefined, 0, 1, 1000),
+      onZeroDivisor: fc.constantFrom<Call['onZeroDivisor']>(undefined, 'nan', 'zero'),
+      scale: fc.constantFrom(undefined, 1, -0.5, 3),
+      accumulate: fc.boolean(),
+      allGradients: fc.boolean(),
+      old: fc.constantFrom(0, 0.75),
+    })
+    .map((drawn) => {
+      const { form, n, words, reduction } = drawn;
+      const lengths = Array.from({ length: n || 3 }, (_, i) => i + 1).filter((k) => n % k === 0);
+      const rowLength = lengths[drawn.divisorOfN % lengths.length] as number;
+      const rows = n / rowLength;
+
+      const values = (role: number, count: number, bound = 2) =>
+        style.numbers(mix(words, role, count), bound);
+      const positive = (role: number, count: number) =>
+        values(role, count).map((x) => Math.abs(x) + 0.125);
+      const bytes = (role: number, count: number) =>
+        Uint8Array.from(mix(words, role, count), (w) => (w & 1 ? w >>> 24 : 0));
+      const laidOut = <T extends Float32Array | Uint8Array>(
+        kind: string,
+        make: (role: number, count: number) => T,
+        role: number,
+      ): Layout | undefined => {
+        if (kind === 'number') return make(role, 1)[0];
+        if (kind === 'full') return make(role, n);
+        if (kind === 'perRow') return { perRow: make(role, rows) };
+        if (kind === 'perColumn') return { perColumn: make(role, rowLength) };
+        return undefined;
+      };
+
+      const isMean = reduction === 'mean';
+      const divisor = isMean ? drawn.divisor : undefined;
+      const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
+      const outside = needsWeights && drawn.outside === 'none' ? 'full' : drawn.outside;
+      const isPerColumn = form !== 'l1' && drawn.threshold_kind === 'perColumn';
+      const whole: Call = {
+        form,
+        threshold: isPerColumn ? values(0, rowLength).map(asThreshold) : drawn.threshold,
+        input: values(1, n, 4),
+        target: values(2, n, 4),
+        insideWeights: laidOut(drawn.inside, values, 3),
+        // Weights of both signs may have a sum of almost 0, by which nothing can be divided well.
+        outsideWeights: laidOut(outside, divisor === 'weights' ? positive : values, 4),
+        mask: laidOut(drawn.mask, bytes, 5),
+        gradOutput: laidOut(drawn.upstream, values, 6),
+        gradGradInput: values(7, n),
+        rowLength,
+        ignoreNaNTargets: drawn.ignoreNaNTargets,
+        reduction,
+        divisor,
+        minDivisor: isMean ? drawn.minDivisor : undefined,
+        onZeroDivisor: isMean ? drawn.onZeroDivisor : undefined,
+        scale: drawn.scale,
+        accumulate: drawn.accumulate,
+        allGradients: drawn.allGradients,
+        old: drawn.old,
+      };
+      const parts = [whole.insideWeights, whole.outsideWeights, whole.mask, whole.gradOutput];
+      const needsRows =
+        isPerColumn ||
+        reduction === 'rows' ||
+        divisor === 'rows' ||
+        parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
+      return needsRows ? whole : { ...whole, rowLength: undefined };
+    });
+}
+
+function asThreshold(x: number): number {
+  return Number.isNaN(x) ? 1 : Math.abs(x);
+}

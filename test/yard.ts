@@ -1,0 +1,75 @@
+// Places for the arrays of a call: each in the middle of a larger array, so that it starts at any
+// multiple of four bytes, and so that what a call does to its neighbourhood can be told.
+import { expect } from 'vitest';
+import type { Package } from './backends.ts';
+import type { Put } from './calls.ts';
+
+const GUARD = 5;
+const CANARY = 0x5a;
+
+interface Plot {
+  name: string;
+  bytes: Uint8Array;
+  before: Uint8Array;
+  array: Float32Array | Uint8Array;
+  isOutput: boolean;
+}
+
+export class Yard implements Disposable {
+  readonly #smooth: Package;
+  readonly #isInKernel: (name: string) => boolean;
+  readonly #shift: number;
+  readonly #owned: (Float32Array | Uint8Array)[] = [];
+  readonly #plots = new Map<string, Plot>();
+
+  /** `shift`: the elements by which arrays start beside an address that a vector fits. */
+  constructor(smooth: Package, isInKernel: boolean | ((name: string) => boolean), shift = 0) {
+    this.#smooth = smooth;
+    this.#isInKernel = typeof isInKernel === 'boolean' ? () => isInKernel : isInKernel;
+    this.#shift = shift;
+  }
+
+  readonly put: Put = (name, values, isOutput = false) => {
+    const first = GUARD + this.#shift;
+    const whole = this.#make(name, values.BYTES_PER_ELEMENT, first + values.length + GUARD);
+    const bytes = new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength).fill(CANARY);
+    const array = whole.subarray(first, first + values.length);
+    array.set(values);
+    this.#plots.set(name, { name, bytes, before: bytes.slice(), array, isOutput });
+    return array as typeof values;
+  };
+
+  #make(name: string, width: number, length: number): Float32Array | Uint8Array {
+    if (!this.#isInKernel(name))
+      return width === 1 ? new Uint8Array(length) : new Float32Array(length);
+    const array = width === 1 ? this.#smooth.uint8(length) : this.#smooth.float32(length);
+    this.#owned.push(array);
+    return array;
+  }
+
+  /** As `put`, but a result whose name is in `shared` is in the place of that input. */
+  sharing(shared: { [output: string]: string }): Put {
+    return (name, values, isOutput = false) => {
+      const plot = isOutput ? this.#plots.get(shared[name] ?? '') : undefined;
+      if (!plot) return this.put(name, values, isOutput);
+      plot.isOutput = true;
+      return plot.array as typeof values;
+    };
+  }
+
+  /** Fails if anything but the elements of the results changed. */
+  check(): void {
+    for (const { name, bytes, before, array, isOutput } of this.#plots.values()) {
+      const start = array.byteOffset - bytes.byteOffset;
+      const end = start + array.byteLength;
+      const same = (from: number, to: number): boolean =>
+        Buffer.compare(bytes.subarray(from, to), before.subarray(from, to)) === 0;
+      if (!same(0, start) || !same(end, bytes.length)) expect.fail(`what is around ${name} changed`);
+      if (!isOutput && !same(start, end)) expect.fail(`${name} changed`);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const array of this.#owned) this.#smooth.free(array);
+  }
+}
