@@ -258,6 +258,9 @@ kernel() {
 declarations() {
   find dist -type f ! -name '*.wasm' -exec rm -f {} +
   tsc -p tsconfig.build.json
+  # One file with the public names alone.
+  dts-bundle-generator --silent --no-check --export-referenced-types=false --project tsconfig.build.json \
+    -o dist/index.d.ts ts/index.ts
 }
 bundle() {
   local common=(--bundle --format=esm --target=es2022 --platform=neutral '--external:node:*' --sourcemap --log-level=warning)

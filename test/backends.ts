@@ -18,7 +18,8 @@ for (const backend of ['wasm-shared', 'wasm', 'js'] as const)
 
 /** The bits of an f64, or of f32 numbers: NaN and -0 compare like anything else. */
 export function bits(value: number | Float32Array): string {
-  const { buffer, byteOffset, byteLength } = typeof value === 'number' ? Float64Array.of(value) : value;
+  const { buffer, byteOffset, byteLength } =
+    typeof value === 'number' ? Float64Array.of(value) : value;
   const words = new Uint32Array(buffer as ArrayBuffer, byteOffset, byteLength / 4);
   // Which NaN it is, is up to the engine.
   const isNaNBits = (word: number): boolean => (word & 0x7fffffff) > 0x7f800000;

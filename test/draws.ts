@@ -39,7 +39,12 @@ export const anyBits: Style = {
   words: list(fc.oneof(word, fc.constantFrom(...SPECIAL))),
   threshold: fc.oneof(
     fc.constantFrom(0, 1, 1 / 9, Infinity).map(Math.fround),
-    fc.oneof(fc.integer({ min: 0, max: INFINITY }), fc.constantFrom(...SPECIAL.filter((w) => w <= INFINITY))).map(number),
+    fc
+      .oneof(
+        fc.integer({ min: 0, max: INFINITY }),
+        fc.constantFrom(...SPECIAL.filter((w) => w <= INFINITY)),
+      )
+      .map(number),
   ),
   numbers: fromBits,
 };
@@ -92,7 +97,14 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       ignoreNaNTargets: fc.boolean(),
       reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
       divisor: fc.constantFrom<Call['divisor']>(
-        undefined, 'elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked', 7.5, 0,
+        undefined,
+        'elements',
+        'rows',
+        'weights',
+        'nonzeroWeights',
+        'unmasked',
+        7.5,
+        0,
       ),
       minDivisor: fc.constantFrom(undefined, undefined, 0, 1, 1000),
       onZeroDivisor: fc.constantFrom<Call['onZeroDivisor']>(undefined, 'nan', 'zero'),

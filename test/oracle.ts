@@ -11,7 +11,8 @@ export type Form = 'smoothL1' | 'huber' | 'l1';
 export function value(form: Form, threshold: number, d: number): number {
   const a = Math.abs(d);
   if (form === 'l1' || Number.isNaN(d)) return a;
-  if (form === 'huber' && threshold === 0) return 0;
+  // Nothing costs nothing; infinity times zero is neither.
+  if (form === 'huber' && threshold === 0) return a === Infinity ? NaN : 0;
   if (a === Infinity) return Infinity;
   if (form === 'huber') return a < threshold ? (d * d) / 2 : threshold * (a - threshold / 2);
   return a < threshold ? (d * d) / (2 * threshold) : a - threshold / 2;

@@ -48,7 +48,12 @@ function results(smooth: Package, vector: Case, make: (values: ArrayLike<number>
   const input = make(f32(vector.input));
   const target = make(f32(vector.target));
   const empty = (): Float32Array => make(new Float32Array(vector.input.length));
-  const [out, gradTarget, gradInsideWeights, gradOutsideWeights] = [empty(), empty(), empty(), empty()];
+  const [out, gradTarget, gradInsideWeights, gradOutsideWeights] = [
+    empty(),
+    empty(),
+    empty(),
+    empty(),
+  ];
   const found: Partial<Record<Output | 'gradTarget', number | Float32Array>> = {};
   found.loss = smooth[forward](input, target, options);
   const shifts = options.divisor === 'weights' && typeof gradOutput !== 'number';
@@ -72,45 +77,61 @@ function results(smooth: Package, vector: Case, make: (values: ArrayLike<number>
     );
     const threshold = options.beta ?? options.delta;
     if (typeof threshold !== 'object')
-      found.thresholdGrad = smooth[isHuber ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad'](input, target, {
-        ...options,
-        gradOutput,
-      });
+      found.thresholdGrad = smooth[isHuber ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad'](
+        input,
+        target,
+        {
+          ...options,
+          gradOutput,
+        },
+      );
   }
   return found;
 }
 
 function check(vector: Case, found: ReturnType<typeof results>): void {
-  for (const [output, expected] of Object.entries(vector.expected) as [Output, number | number[]][]) {
+  for (const [output, expected] of Object.entries(vector.expected) as [
+    Output,
+    number | number[],
+  ][]) {
     const actual = found[output];
     if (actual === undefined) continue;
-    const [mine, theirs] = typeof actual === 'number' ? [[actual], [expected as number]] : [actual, expected as number[]];
+    const [mine, theirs] =
+      typeof actual === 'number'
+        ? [[actual], [expected as number]]
+        : [actual, expected as number[]];
     expect(mine.length, output).toBe(theirs.length);
     theirs.forEach((number, i) => {
       const one = mine[i] as number;
-      if (!matches(one, number, output, vector)) expect.fail(`${output}[${i}] is ${one}, expected ${number}`);
+      if (!matches(one, number, output, vector))
+        expect.fail(`${output}[${i}] is ${one}, expected ${number}`);
     });
   }
   const { gradInput, gradTarget } = found;
   // Adding 0 makes a +0 of -0: of a zero, the sign may be either.
-  expect((gradTarget as Float32Array).map((g) => g + 0)).toEqual((gradInput as Float32Array).map((g) => -g + 0));
+  expect((gradTarget as Float32Array).map((g) => g + 0)).toEqual(
+    (gradInput as Float32Array).map((g) => -g + 0),
+  );
 }
 
 describe.each(backends)('%s', (_, smooth) => {
   for (const file of ['vectors', 'outside']) {
     const cases = readCases(new URL(`./vectors/${file}.json`, import.meta.url));
-    test.each(cases.map((vector) => [vector.name ?? '', vector] as const))(`${file}: %s`, (_, vector) => {
-      check(vector, results(smooth, vector, f32));
-      const kept: Float32Array[] = [];
-      check(
-        vector,
-        results(smooth, vector, (values) => {
-          const array = smooth.float32(values);
-          kept.push(array);
-          return array;
-        }),
-      );
-      kept.forEach(smooth.free);
-    });
+    test.each(cases.map((vector) => [vector.name ?? '', vector] as const))(
+      `${file}: %s`,
+      (_, vector) => {
+        check(vector, results(smooth, vector, f32));
+        const kept: Float32Array[] = [];
+        check(
+          vector,
+          results(smooth, vector, (values) => {
+            const array = smooth.float32(values);
+            kept.push(array);
+            return array;
+          }),
+        );
+        kept.forEach(smooth.free);
+      },
+    );
   }
 });

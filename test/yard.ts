@@ -64,7 +64,8 @@ export class Yard implements Disposable {
       const end = start + array.byteLength;
       const same = (from: number, to: number): boolean =>
         Buffer.compare(bytes.subarray(from, to), before.subarray(from, to)) === 0;
-      if (!same(0, start) || !same(end, bytes.length)) expect.fail(`what is around ${name} changed`);
+      if (!same(0, start) || !same(end, bytes.length))
+        expect.fail(`what is around ${name} changed`);
       if (!isOutput && !same(start, end)) expect.fail(`${name} changed`);
     }
   }

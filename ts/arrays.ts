@@ -69,7 +69,7 @@ function make<T extends Float32Array | Uint8Array>(
     heap.release(offset);
     throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
   }
-  if (array instanceof Float32Array) new Stamp(array, offset);
+  new Stamp(array, offset);
   if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
   return array as KernelArray<T>;
 }
@@ -102,13 +102,13 @@ export function free(array: Float32Array | Uint8Array): void {
       `free: expected an array that float32() or uint8() made, got ${describe(array)}`,
     );
   const { heap } = theKernel();
-  const offset = heap.offsetOf(array);
+  const offset = Stamp.of(array);
   if (offset < 0)
     throw new RangeError(
-      "free: the array is not in the kernel's memory; float32() makes arrays there",
+      heap.offsetOf(array) < 0
+        ? "free: the array is not in the kernel's memory; float32() makes arrays there"
+        : 'free: the array was released before, or is a view on one that float32() or uint8() made',
     );
-  const size = heap.sizeOf(offset);
-  if (size === 0)
-    throw new RangeError('free: the array was released before, or is a view on a part of one');
   heap.release(offset);
+  Stamp.remove(array);
 }

@@ -34,7 +34,7 @@ class Handed {
 export class Stamp extends Handed {
   #offset: number;
 
-  constructor(array: Float32Array, offset: number) {
+  constructor(array: Float32Array | Uint8Array, offset: number) {
     super(array);
     this.#offset = offset;
   }
@@ -42,6 +42,11 @@ export class Stamp extends Handed {
   /** The byte offset of an array that was stamped, or -1. */
   static of(array: object): number {
     return #offset in array ? array.#offset : -1;
+  }
+
+  /** For an array whose memory was released. */
+  static remove(array: object): void {
+    if (#offset in array) array.#offset = -1;
   }
 }
 
@@ -97,18 +102,11 @@ export class Heap {
     return start;
   }
 
-  /** Gives back what `allocate` returned; false if that is not taken. */
-  release(start: number): boolean {
-    const size = this.#used.get(start);
-    if (size === undefined) return false;
+  /** Gives back what `allocate` returned. */
+  release(start: number): void {
+    const size = this.#used.get(start) as number;
     this.#used.delete(start);
     this.#add(start, start + size);
-    return true;
-  }
-
-  /** The bytes that an allocation took, 0 if there is none at `start`. */
-  sizeOf(start: number): number {
-    return this.#used.get(start) ?? 0;
   }
 
   #grow(size: number, bytes: number, asker: string): void {

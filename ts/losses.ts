@@ -658,10 +658,35 @@ class Loss<R extends Reduction> {
     return withGrad(this.#name, settings, input, target, gradInput, options.out) as LossOf<R>;
   }
 
-  #with(kind: Kind, options: object): Settings {
-    return readOptions(this.#name, this.#form, kind, { ...this.#options, ...options });
+  /** The settings of one call. Nothing is read again where `out` is all that is given. */
+  #with(kind: Kind, options: CallOptions): Settings {
+    const given: Record<string, unknown> = { ...this.#options };
+    let isOutOnly = typeof options === 'object' && options !== null;
+    for (const key in options) {
+      if (key !== 'out') isOutOnly = false;
+      // Given under one name, a value takes the place of that under the other.
+      const other = OTHER_NAMES[key];
+      if (other !== undefined) delete given[other];
+    }
+    if (isOutOnly) {
+      if (options.out !== undefined) checkArray(this.#name, 'out', options.out, 'Float32Array');
+      return this.#settings;
+    }
+    return readOptions(
+      this.#name,
+      this.#form,
+      kind,
+      typeof options === 'object' ? { ...given, ...options } : options,
+    );
   }
 }
+
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  beta: 'sigma',
+  sigma: 'beta',
+  weight: 'outsideWeights',
+  outsideWeights: 'weight',
+};
 
 /**
  * {@link smoothL1Loss} with its options read once: the fastest way for small arrays.

@@ -97,6 +97,8 @@ export interface Settings {
   readonly scale: number;
   readonly insideWeights: Weights | undefined;
   readonly outsideWeights: Weights | undefined;
+  /** The name that they were given by. */
+  readonly outsideName: 'outsideWeights' | 'weight';
   readonly mask: Uint8Array | undefined;
   readonly ignoresNaN: boolean;
   /** 0: none. */
@@ -170,7 +172,7 @@ export function readOptions(fn: string, form: Form, kind: Kind, options: unknown
     isPlain &&= given[key] === undefined || PLAIN.includes(key);
   }
 
-  const [threshold, thresholdName] = thresholdOf(fn, form, given);
+  const [threshold, thresholdName] = thresholdOf(fn, form, kind, given);
   const reduction = oneOf(fn, 'reduction', REDUCTIONS, given, 'mean');
   const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
   const settings: Settings = {
@@ -178,6 +180,7 @@ export function readOptions(fn: string, form: Form, kind: Kind, options: unknown
     threshold,
     thresholdName,
     reduction,
+    outsideName,
     scale: number(fn, 'scale', given) ?? 1,
     insideWeights: weightsOf(fn, 'insideWeights', given),
     outsideWeights: weightsOf(fn, outsideName, given),
@@ -295,6 +298,7 @@ function array(
 function thresholdOf(
   fn: string,
   form: Form,
+  kind: Kind,
   given: Given,
 ): [number | Float32Array, 'beta' | 'sigma' | 'delta'] {
   if (given.beta !== undefined && given.sigma !== undefined)
@@ -302,12 +306,13 @@ function thresholdOf(
       `${fn}: beta (${describe(given.beta)}) and sigma (${describe(given.sigma)}) both set the threshold, beta = 1 / sigma^2; give one of them`,
     );
   const name = form === 'huber' ? 'delta' : given.sigma !== undefined ? 'sigma' : 'beta';
-  const value = given[name] ?? 1;
+  const value = given[name] === undefined ? 1 : given[name];
   if (typeof value === 'number') {
     checkThreshold(fn, name, value);
     return [name === 'sigma' ? 1 / (value * value) : value, name];
   }
-  if (typeof value !== 'object')
+  if (kind === 'distance') checkNumber(fn, name, value);
+  if (typeof value !== 'object' || value === null)
     throw new TypeError(
       `${fn}: ${name} must be a number or a Float32Array, got ${describe(value)}`,
     );

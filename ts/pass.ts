@@ -86,7 +86,7 @@ export function checkPair(
   const m = lengthOf(fn, targetName, target);
   if (n !== m)
     throw new RangeError(
-      `${fn}: ${inputName} has ${n} elements and ${targetName} has ${m}; their lengths must be equal`,
+      `${fn}: ${inputName} has length ${n} and ${targetName} has length ${m}; they must be equal`,
     );
   return n;
 }
@@ -182,9 +182,7 @@ function partsOf(request: Request): Part[] {
   const { fn, settings, n, direction, upstream = 1 } = request;
   const { rowLength } = settings;
   if (rowLength > 0 && n % rowLength !== 0)
-    throw new RangeError(
-      `${fn}: rowLength ${rowLength} does not divide the ${n} elements of input`,
-    );
+    throw new RangeError(`${fn}: rowLength ${rowLength} does not divide ${n}, the length of input`);
   const rows = rowLength > 0 ? n / rowLength : 0;
   const parts: Part[] = [];
   const add = (
@@ -220,7 +218,7 @@ function partsOf(request: Request): Part[] {
   add('input', 'input', request.input, kind.FULL);
   add('target', 'target', request.target, kind.FULL);
   spread('insideWeights', 'inside', settings.insideWeights);
-  spread('outsideWeights', 'outside', settings.outsideWeights);
+  spread(settings.outsideName, 'outside', settings.outsideWeights);
   spread('gradOutput', 'upstream', upstream, false);
   full('gradGradInput', 'direction', direction, false);
   const { mask } = settings;
@@ -249,7 +247,7 @@ function checkLength(
 ): void {
   const actual = lengthOf(fn, name, array);
   if (actual !== length)
-    throw new RangeError(`${fn}: ${name} has ${actual} elements; it must have ${length}, ${why}`);
+    throw new RangeError(`${fn}: ${name} has length ${actual}; it must be ${length}, ${why}`);
 }
 
 /** Whether an array has one value for each element, row or column. */
@@ -267,16 +265,16 @@ function layoutOf(
   const perColumn = columns > 0 && length === columns;
   if (perRow && perColumn)
     throw new RangeError(
-      `${fn}: ${name} has ${length} elements, which fits the rows as well as the columns; say which: { perRow: ... } or { perColumn: ... }`,
+      `${fn}: ${name} has length ${length}, which fits the rows as well as the columns; say which: { perRow: ... } or { perColumn: ... }`,
     );
   if (perRow) return kind.ROW;
   if (perColumn) return kind.COLUMN;
   const choices = [`${n} (one for each element)`];
   if (rows > 0) choices.push(`${rows} (one for each row)`);
   if (columns > 0) choices.push(`${columns} (one for each column)`);
-  const hint = rows > 0 ? '' : '; rowLength is missing for one value a row';
+  const hint = rows > 0 ? '' : ', unless rowLength says that there are rows';
   throw new RangeError(
-    `${fn}: ${name} has ${length} elements; it must have ${choices.join(' or ')}${hint}`,
+    `${fn}: ${name} has length ${length}; it must be ${choices.join(' or ')}${hint}`,
   );
 }
 

@@ -48,6 +48,7 @@ import { builtin } from './node.ts';
 const THRESHOLD = 4 * 65536;
 const DEADLINE_MS = 1000;
 const START_MS = 20_000;
+const GRACE_MS = 1000;
 const MAX_THREADS = 256;
 const MAX_RESTARTS = 3;
 
@@ -317,7 +318,7 @@ function started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
       worker.on('error', settle);
       worker.on('exit', gone);
     } else {
-      worker.onmessage = () => settle();
+      worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : settle());
       worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
         event.preventDefault?.();
         settle(event.message ?? 'its script could not be loaded');
@@ -360,7 +361,11 @@ function retire(own: Pool): void {
   Atomics.store(own.control.words, RETIRED, 1);
   Atomics.add(own.control.words, BELL, 1);
   Atomics.notify(own.control.words, BELL);
-  for (const worker of own.workers) worker.terminate();
+  for (const worker of own.workers) {
+    // A browser says nothing when it has ended a worker, but the worker does when it ends itself.
+    if (worker.on) worker.terminate();
+    else setTimeout(() => worker.terminate(), GRACE_MS);
+  }
   release(own);
 }
 

@@ -52,6 +52,7 @@ function start({ memory, module, address, work }: Start): void {
     Atomics.store(words, FAILED, 1);
     throw error;
   }
+  port.postMessage('gone');
 
   /** Waits a little for a job; false if none came. */
   function spin(): boolean {
