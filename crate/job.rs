@@ -76,7 +76,7 @@ pub mod count {
 ///
 /// Pointers to full-size arrays are the place of element `origin`, pointers to arrays with one
 /// value a row the place of row `row_origin`; this is how a long array passes through a short
-/// staging buffer. An absent output is null.
+/// staging buffer. An output that is absent, or not wanted, is null.
 #[repr(C)]
 pub struct Job {
     pub want: u32,

@@ -4,6 +4,7 @@
  * @module
  */
 export { float32, free, type KernelArray, uint8 } from './arrays.ts';
+export { copiedBytes } from './job.ts';
 export { type Backend, backend, type LoadOptions, load } from './kernel.ts';
 export {
   type CallOptions,
@@ -40,6 +41,5 @@ export type {
   SmoothL1Threshold,
   Weights,
 } from './options.ts';
-export { copiedBytes } from './pass.ts';
 export { getNumThreads, setNumThreads, type ThreadOptions, type WorkerLike } from './threads.ts';
 export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './worksheet.ts';

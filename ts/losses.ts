@@ -17,7 +17,8 @@ import {
   type Settings,
   type SmoothL1Threshold,
 } from './options.ts';
-import { checkPair, compute, freshArray, plainSum } from './pass.ts';
+import { compute, plainSum } from './pass.ts';
+import { checkPair, freshArray } from './request.ts';
 
 /** Options of the smooth L1 functions. */
 export type SmoothL1Options<R extends Reduction = Reduction> = LossOptions<R> & SmoothL1Threshold;

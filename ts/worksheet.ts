@@ -2,7 +2,7 @@
 import { checkNumber } from './check.ts';
 import { l1Loss, l1LossBackward } from './losses.ts';
 import { type OutOption, readOptions, type SmoothL1Threshold } from './options.ts';
-import { checkPair } from './pass.ts';
+import { checkPair } from './request.ts';
 
 /**
  * The L1 distance of two vectors, `sum |p_i - q_i|`.
