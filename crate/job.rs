@@ -1,7 +1,5 @@
 //! What one call is about: the contract between JavaScript and the kernel.
 
-use crate::kernel::{LEAF, STEP};
-
 /// Where the values of an operand come from. An operand is a full-size array, or it is spread
 /// ("broadcast") over the elements a leaf at a time, and never in full.
 pub mod kind {
@@ -17,7 +15,7 @@ pub mod kind {
 
 /// Results of a pass; several may be wanted.
 pub mod want {
-    /// The losses, added to [`super::Totals::loss`].
+    /// The losses, added to [`Totals::loss`](crate::tiles::Totals).
     pub const SUM: u32 = 1;
     /// The losses, stored in `out`.
     pub const STORE: u32 = 2;
@@ -29,9 +27,9 @@ pub mod want {
     pub const UPSTREAM: u32 = 16;
     /// The diagonal of the Hessian, stored in `grad_input`. `half` is the threshold itself.
     pub const CURVATURE: u32 = 32;
-    /// The derivative with respect to `beta`, added to [`super::Totals::loss`].
+    /// The derivative with respect to `beta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const BETA: u32 = 64;
-    /// The derivative with respect to `delta`, added to [`super::Totals::loss`].
+    /// The derivative with respect to `delta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const DELTA: u32 = 128;
 
     pub const NOTHING: u32 = 0;
@@ -45,9 +43,9 @@ pub mod want {
     pub const SPECIAL: u32 = u32::MAX;
 }
 
-/// Which of the loops a job needs. A job of shape 0 takes the plain one.
+/// What a job has that the plain loop does not.
 pub mod shape {
-    pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
+    pub const PLAIN: u32 = 0;
     /// `inside` and `outside` count.
     pub const WEIGHTED: u32 = 1;
     /// `mask` and `ignore_nan` count.
@@ -58,9 +56,13 @@ pub mod shape {
     pub const COLUMNS: u32 = 8;
     /// More than the gradient to the input, or something to accumulate to, or to count.
     pub const MORE: u32 = 16;
+
+    pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
+    /// To the loops: each operand may be anything.
+    pub const ALL: u32 = WEIGHTED | MASKED | SCALED | COLUMNS;
 }
 
-/// What is added to [`Totals::count`], for every element that is not masked.
+/// What is added to [`Totals::count`](crate::tiles::Totals), for every element that is not masked.
 pub mod count {
     pub const NOTHING: u32 = 0;
     /// Its outside weight.
@@ -123,86 +125,4 @@ pub struct Job {
     pub shift: f32,
     /// Not 0: gradients are added to what their arrays hold.
     pub accumulate: u32,
-}
-
-/// What a pass adds up.
-#[repr(C)]
-pub struct Totals {
-    pub loss: f64,
-    pub count: f64,
-    /// The sum of a row that the next call goes on with.
-    pub row: f64,
-}
-
-/// The memory that one thread works in: 16-byte aligned, and the caller's.
-#[repr(C)]
-pub struct Work {
-    pub totals: Totals,
-    /// The leaf that is being worked on, and its last elements.
-    pub leaf: Leaf,
-    pub padded: Leaf,
-    pub pads: Pads,
-    pub tiles: Tiles,
-}
-
-/// Where the operands and results of a leaf are.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Leaf {
-    pub input: *const f32,
-    pub target: *const f32,
-    pub inside: *const f32,
-    pub outside: *const f32,
-    pub upstream: *const f32,
-    pub direction: *const f32,
-    pub pre: *const f32,
-    pub inv: *const f32,
-    pub lim: *const f32,
-    pub half: *const f32,
-    pub mask: *const u8,
-    pub out: *mut f32,
-    pub grad_input: *mut f32,
-    pub grad_target: *mut f32,
-    pub grad_inside: *mut f32,
-    pub grad_outside: *mut f32,
-}
-
-/// The last elements of an operand, followed by zeros; the last results.
-pub type Pad = [f32; STEP];
-
-#[repr(C)]
-pub struct Pads {
-    pub input: Pad,
-    pub target: Pad,
-    pub inside: Pad,
-    pub outside: Pad,
-    pub upstream: Pad,
-    pub pre: Pad,
-    pub inv: Pad,
-    pub lim: Pad,
-    pub half: Pad,
-    pub direction: Pad,
-    pub mask: [u8; STEP],
-    pub out: Pad,
-    pub grad_input: Pad,
-    pub grad_target: Pad,
-    pub grad_inside: Pad,
-    pub grad_outside: Pad,
-}
-
-/// A tile holds one operand of one leaf, or the columns repeated, beginning with the first: a row
-/// and a leaf then. Sixteen floats more keep the tiles off each other's cache sets.
-pub type Tile = [f32; 2 * LEAF + 16];
-
-#[repr(C)]
-pub struct Tiles {
-    pub inside: Tile,
-    pub outside: Tile,
-    pub upstream: Tile,
-    pub pre: Tile,
-    pub inv: Tile,
-    pub lim: Tile,
-    pub half: Tile,
-    pub losses: Tile,
-    pub mask: [u8; LEAF],
 }

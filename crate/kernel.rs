@@ -29,16 +29,10 @@
 //! 6. Operands with one value a row or a column are spread a leaf at a time, into a tile that stays
 //!    in the first-level cache: to the loop, all operands look alike.
 
-use crate::job::{Job, Leaf, Pad, Tile, Work, count, kind, shape, want};
+use crate::job::{Job, count, shape, want};
 use crate::lanes::{LANES, Lanes};
 use crate::loss::Curve;
-
-/// Vectors that are summed side by side.
-pub const UNROLL: usize = 4;
-/// The floats of these vectors.
-pub const STEP: usize = LANES * UNROLL;
-/// Elements summed in `f32` before they are folded into an `f64`.
-pub const LEAF: usize = 1024;
+use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread, unpad};
 
 /// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
@@ -46,43 +40,44 @@ pub const LEAF: usize = 1024;
 /// The pointers of the job are valid for these elements and 4-byte aligned. An output is exactly
 /// one of the full-size inputs, or overlaps no input; two outputs do not overlap.
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
+    // A loop of so many vectors an iteration, for what is wanted, with all that a shape may have.
     macro_rules! pass {
-        ($u:expr, $want:expr, $scaled:literal, $columns:literal, $weighted:literal, $masked:literal) => {
-            pass::<L, $u, { $want }, $scaled, $columns, $weighted, $masked>(job, first, n, work)
+        ($u:literal, $want:ident, $shape:ident) => {
+            pass::<L, $u, { want::$want }, { shape::$shape }>(job, first, n, work)
         };
     }
     // The passes that training and evaluation spend their time in have loops of their own.
     match (job.want, job.shape) {
-        (want::SUM, 0) => pass!(4, want::SUM, false, false, false, false),
-        (want::SUM, shape::SCALED) => pass!(4, want::SUM, true, false, false, false),
-        (want::SUM, shape::WEIGHTED) => pass!(4, want::SUM, false, false, true, false),
-        (want::SUM, shape::MASKED) => pass!(4, want::SUM, false, false, false, true),
-        (want::STORE, 0) => pass!(4, want::STORE, false, false, false, false),
-        (want::GRAD, 0) => pass!(4, want::GRAD, false, false, false, false),
-        (want::GRAD, shape::SCALED) => pass!(4, want::GRAD, true, false, false, false),
-        (want::GRAD_EACH, 0) => pass!(4, want::GRAD_EACH, false, false, false, false),
-        (want::SUM_GRAD, 0) => pass!(4, want::SUM_GRAD, false, false, false, false),
-        (want::SUM_GRAD, shape::SCALED) => pass!(4, want::SUM_GRAD, true, false, false, false),
-        (want::SUM_GRAD, shape::WEIGHTED) => pass!(4, want::SUM_GRAD, false, false, true, false),
-        (want::SUM_GRAD, shape::MASKED) => pass!(4, want::SUM_GRAD, false, false, false, true),
+        (want::SUM, shape::PLAIN) => pass!(4, SUM, PLAIN),
+        (want::SUM, shape::SCALED) => pass!(4, SUM, SCALED),
+        (want::SUM, shape::WEIGHTED) => pass!(4, SUM, WEIGHTED),
+        (want::SUM, shape::MASKED) => pass!(4, SUM, MASKED),
+        (want::STORE, shape::PLAIN) => pass!(4, STORE, PLAIN),
+        (want::GRAD, shape::PLAIN) => pass!(4, GRAD, PLAIN),
+        (want::GRAD, shape::SCALED) => pass!(4, GRAD, SCALED),
+        (want::GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, PLAIN),
+        (want::SUM_GRAD, shape::PLAIN) => pass!(4, SUM_GRAD, PLAIN),
+        (want::SUM_GRAD, shape::SCALED) => pass!(4, SUM_GRAD, SCALED),
+        (want::SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, WEIGHTED),
+        (want::SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, MASKED),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
         (want, _) if want & (want::CURVATURE | want::BETA | want::DELTA) != 0 => {
-            pass!(1, want::SPECIAL, true, true, true, true)
+            pass!(1, SPECIAL, ALL)
         }
         (_, shape) => match shape & !shape::MORE {
-            0 => pass!(2, want::ANY, false, false, false, false),
-            shape::WEIGHTED => pass!(2, want::ANY, false, false, true, false),
-            shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, want::ANY, false, false, true, true),
-            _ => pass!(1, want::ANY, true, true, true, true),
+            shape::PLAIN => pass!(2, ANY, PLAIN),
+            shape::WEIGHTED => pass!(2, ANY, WEIGHTED),
+            shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, ANY, WEIGHTED_MASKED),
+            _ => pass!(1, ANY, ALL),
         },
     }
 }
 
 /// The numbers of a job in all lanes.
-struct Splat<L, const SCALED: bool, const COLUMNS: bool> {
+struct Splat<L, const SHAPE: u32> {
     want: u32,
     accumulate: bool,
-    curve: Curve<L, SCALED, COLUMNS>,
+    curve: Curve<L, SHAPE>,
     scale: L,
     grad_scale: L,
     shift: L,
@@ -90,24 +85,16 @@ struct Splat<L, const SCALED: bool, const COLUMNS: bool> {
 }
 
 #[inline(never)]
-unsafe fn pass<
-    L: Lanes,
-    const U: usize,
-    const WANT: u32,
-    const SCALED: bool,
-    const COLUMNS: bool,
-    const WEIGHTED: bool,
-    const MASKED: bool,
->(
+unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     job: &Job,
     first: usize,
     n: usize,
     work: *mut Work,
 ) {
     // All operands are arrays or numbers: no tile is needed.
-    let is_bare = WANT != want::ANY && WANT != want::SPECIAL && !WEIGHTED && !MASKED;
+    let is_bare = WANT != want::ANY && WANT != want::SPECIAL && SHAPE & !shape::SCALED == 0;
     let rows = WANT == want::ANY && job.want & want::ROWS != 0;
-    let splat = Splat::<L, SCALED, COLUMNS> {
+    let splat = Splat::<L, SHAPE> {
         want: job.want,
         accumulate: job.accumulate != 0,
         curve: Curve {
@@ -130,7 +117,7 @@ unsafe fn pass<
         let mut leaf = if is_bare {
             locate(job, at, work)
         } else {
-            spread::<L>(job, at, len, done == 0, COLUMNS, work);
+            spread::<L>(job, at, len, done == 0, SHAPE == shape::ALL, work);
             (*work).leaf
         };
         if WANT == want::ANY && job.count != count::NOTHING {
@@ -142,7 +129,7 @@ unsafe fn pass<
         let mut i = 0;
         loop {
             while i < end {
-                step::<L, U, WANT, SCALED, COLUMNS, WEIGHTED, MASKED>(&splat, &leaf, i, &mut sums);
+                step::<L, U, WANT, SHAPE>(&splat, &leaf, i, &mut sums);
                 i += U * LANES;
             }
             if is_last {
@@ -167,20 +154,14 @@ unsafe fn pass<
 
 /// Elements `i .. i + U * LANES` of a leaf.
 #[inline(always)]
-unsafe fn step<
-    L: Lanes,
-    const U: usize,
-    const WANT: u32,
-    const SCALED: bool,
-    const COLUMNS: bool,
-    const WEIGHTED: bool,
-    const MASKED: bool,
->(
-    splat: &Splat<L, SCALED, COLUMNS>,
+unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
+    splat: &Splat<L, SHAPE>,
     leaf: &Leaf,
     i: usize,
     sums: &mut [L; UNROLL],
 ) {
+    let weighted = SHAPE & shape::WEIGHTED != 0;
+    let is_masked = SHAPE & shape::MASKED != 0;
     let any = WANT == want::ANY;
     let special = WANT == want::SPECIAL;
     let want = if any || special { splat.want } else { WANT };
@@ -189,16 +170,16 @@ unsafe fn step<
     let x: [L; U] = load(leaf.input, i);
     let y: [L; U] = load(leaf.target, i);
     let (inside, outside): ([L; U], [L; U]) =
-        if WEIGHTED { (load(leaf.inside, i), load(leaf.outside, i)) } else { ([one; U], [one; U]) };
+        if weighted { (load(leaf.inside, i), load(leaf.outside, i)) } else { ([one; U], [one; U]) };
     let upstream: [L; U] =
         if want & want::UPSTREAM != 0 { load(leaf.upstream, i) } else { [one; U] };
-    let masked: [L; U] = if MASKED {
+    let masked: [L; U] = if is_masked {
         let zero: [L; U] = load_mask(leaf.mask, i);
         if splat.ignores_nan { each(|j| zero[j].or(y[j].nan())) } else { zero }
     } else {
         [L::splat(0.0); U]
     };
-    let curve: [Curve<L, SCALED, COLUMNS>; U] = if COLUMNS {
+    let curve: [Curve<L, SHAPE>; U] = if SHAPE & shape::COLUMNS != 0 {
         let pre: [L; U] = load(leaf.pre, i);
         let inv: [L; U] = load(leaf.inv, i);
         let lim: [L; U] = load(leaf.lim, i);
@@ -209,10 +190,10 @@ unsafe fn step<
     };
 
     let unmasked = |v: [L; U]| {
-        if MASKED { each(|j| v[j].drop(masked[j])) } else { v }
+        if is_masked { each(|j| v[j].drop(masked[j])) } else { v }
     };
     let weigh = |v: [L; U], weight: [L; U]| {
-        if WEIGHTED { each(|j| v[j].mul(weight[j])) } else { v }
+        if weighted { each(|j| v[j].mul(weight[j])) } else { v }
     };
     let d: [L; U] = each(|j| x[j].sub(y[j]));
     let e = weigh(d, inside);
@@ -320,267 +301,6 @@ unsafe fn load_mask<L: Lanes, const U: usize>(p: *const u8, i: usize) -> [L; U] 
         each(|j| masks[j])
     } else {
         each(|j| L::zero_byte4(p.add(i + j * LANES).cast::<[u8; LANES]>()))
-    }
-}
-
-/// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles.
-#[inline(always)]
-unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
-    let rows = job.want & want::ROWS != 0;
-    let offset = at - job.origin;
-    let tiles = &raw mut (*work).tiles;
-    let array = |p: *mut f32| if p.is_null() { p } else { p.add(offset) };
-    let phase = if has_short_rows(job) { at % row_length(job) } else { 0 };
-    let operand = |kind: u32, p: *const f32, tile: *const Tile| {
-        let tile: *const f32 = tile.cast();
-        match kind {
-            kind::FULL => p.add(offset),
-            kind::COLUMN => tile.add(phase),
-            _ => tile,
-        }
-    };
-    let curve = |tile: *const Tile| operand(job.curves_kind, job.curves, tile);
-    Leaf {
-        input: job.input.add(offset),
-        target: job.target.add(offset),
-        inside: operand(job.inside_kind, job.inside, &raw const (*tiles).inside),
-        outside: operand(job.outside_kind, job.outside, &raw const (*tiles).outside),
-        upstream: operand(job.upstream_kind, job.upstream, &raw const (*tiles).upstream),
-        direction: array(job.direction.cast_mut()),
-        pre: curve(&raw const (*tiles).pre),
-        inv: curve(&raw const (*tiles).inv),
-        lim: curve(&raw const (*tiles).lim),
-        half: curve(&raw const (*tiles).half),
-        mask: if job.mask_kind == kind::FULL {
-            job.mask.add(offset)
-        } else {
-            (&raw const (*tiles).mask).cast()
-        },
-        out: if rows { (&raw mut (*tiles).losses).cast() } else { array(job.out) },
-        grad_input: array(job.grad_input),
-        grad_target: array(job.grad_target),
-        grad_inside: array(job.grad_inside),
-        grad_outside: array(job.grad_outside),
-    }
-}
-
-/// Locates a leaf and fills its tiles. A tile that is the same for all leaves is filled for the
-/// first. With `all`, the pass reads every tile, needed or not.
-#[inline(never)]
-unsafe fn spread<L: Lanes>(
-    job: &Job,
-    at: usize,
-    len: usize,
-    is_first: bool,
-    all: bool,
-    work: *mut Work,
-) {
-    (*work).leaf = locate(job, at, work);
-    let tiles = &raw mut (*work).tiles;
-    let all = all || job.count != count::NOTHING;
-    let fill = |kind: u32, number: &f32, p: *const f32, tile: *mut Tile| {
-        fill::<L>(
-            job,
-            kind,
-            if kind == kind::NUMBER { number } else { p },
-            at,
-            len,
-            is_first,
-            tile.cast(),
-        );
-    };
-    if all {
-        let columns = |j: usize| job.curves.wrapping_add(j * job.row_length);
-        fill(job.curves_kind, &job.pre, columns(0), &raw mut (*tiles).pre);
-        fill(job.curves_kind, &job.inv, columns(1), &raw mut (*tiles).inv);
-        fill(job.curves_kind, &job.lim, columns(2), &raw mut (*tiles).lim);
-        fill(job.curves_kind, &job.half, columns(3), &raw mut (*tiles).half);
-    }
-    if all || job.shape & shape::WEIGHTED_MASKED != 0 {
-        fill(job.inside_kind, &job.inside_number, job.inside, &raw mut (*tiles).inside);
-        fill(job.outside_kind, &job.outside_number, job.outside, &raw mut (*tiles).outside);
-    }
-    if job.want & want::UPSTREAM != 0 {
-        fill(job.upstream_kind, &1.0, job.upstream, &raw mut (*tiles).upstream);
-    }
-    if all || job.shape & shape::MASKED != 0 {
-        let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
-        match job.mask_kind {
-            kind::NUMBER if is_first => write_bytes(mask, 1, len),
-            kind::ROW => each_row(job, at, len, |j, count, row, _| {
-                write_bytes(mask.add(j), job.mask.add(row).read(), count);
-            }),
-            _ => {}
-        }
-    }
-}
-
-#[inline(never)]
-unsafe fn fill<L: Lanes>(
-    job: &Job,
-    kind: u32,
-    p: *const f32,
-    at: usize,
-    len: usize,
-    is_first: bool,
-    tile: *mut f32,
-) {
-    match kind {
-        kind::NUMBER if is_first => splat_into::<L>(tile, p.read(), len),
-        // Boxes: a vector is a row.
-        kind::ROW if job.row_length == LANES && (at | len) % LANES == 0 => {
-            let row = p.add(at / LANES - job.row_origin);
-            for j in 0..len / LANES {
-                L::splat(row.add(j).read()).store(tile.add(j * LANES));
-            }
-        }
-        kind::ROW => each_row(job, at, len, |j, count, row, _| {
-            splat_into::<L>(tile.add(j), p.add(row).read(), count);
-        }),
-        // Short rows: the leaves differ only in the column that they begin with.
-        kind::COLUMN if has_short_rows(job) => {
-            if is_first {
-                let length = row_length(job);
-                copy(p, tile, length);
-                // What is there already, again and again; a leaf that is not full is the last.
-                let wanted = if len == LEAF { LEAF + length } else { at % length + len };
-                copy(tile, tile.add(length), wanted.saturating_sub(length));
-            }
-        }
-        kind::COLUMN => each_row(job, at, len, |j, count, row, _| {
-            let column = at + j - (row + job.row_origin) * row_length(job);
-            copy(p.add(column), tile.add(j), count);
-        }),
-        _ => {}
-    }
-}
-
-#[inline(always)]
-unsafe fn splat_into<L: Lanes>(p: *mut f32, value: f32, len: usize) {
-    let mut j = 0;
-    while len - j >= LANES {
-        L::splat(value).store(p.add(j));
-        j += LANES;
-    }
-    while j < len {
-        p.add(j).write(value);
-        j += 1;
-    }
-}
-
-#[inline(always)]
-unsafe fn write_bytes(p: *mut u8, value: u8, len: usize) {
-    let mut j = 0;
-    while len - j >= 4 {
-        p.add(j).cast::<[u8; 4]>().write([value; 4]);
-        j += 4;
-    }
-    while j < len {
-        p.add(j).write(value);
-        j += 1;
-    }
-}
-
-/// True if a whole row fits beside a leaf in a tile.
-#[inline(always)]
-fn has_short_rows(job: &Job) -> bool {
-    job.row_length != 0 && job.row_length <= LEAF
-}
-
-/// Rows and columns exist only where their length is not 0; saying so leaves no panic behind.
-#[inline(always)]
-unsafe fn row_length(job: &Job) -> usize {
-    core::hint::assert_unchecked(job.row_length != 0);
-    job.row_length
-}
-
-/// Calls `f(j, count, row, is_end)` for each piece of a row in `at .. at + len`: `count` elements
-/// from `at + j` on, the last of their row or not.
-#[inline(always)]
-unsafe fn each_row(job: &Job, at: usize, len: usize, mut f: impl FnMut(usize, usize, usize, bool)) {
-    let length = row_length(job);
-    let mut row = at / length - job.row_origin;
-    let mut left = length - at % length;
-    let mut j = 0;
-    while j < len {
-        let count = left.min(len - j);
-        f(j, count, row, count == left);
-        j += count;
-        row += 1;
-        left = length;
-    }
-}
-
-/// Copies the last `k` elements of the leaf at `at`, from `i` on, to where zeros follow them, and
-/// has the leaf be there. A padded element has residual 0, weight 0, and is masked.
-#[inline(never)]
-unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, is_bare: bool, work: *mut Work) {
-    let pads = &raw mut (*work).pads;
-    if is_bare {
-        (*work).leaf = locate(job, at, work);
-    }
-    let home = &raw const (*work).leaf;
-    let read = |p: *const f32, pad: *mut Pad| pad_from(p, i, k, pad);
-    let write = |p: *mut f32, pad: *mut Pad| pad_from(p, i, k, pad).cast_mut();
-    let leaf = &raw mut (*work).padded;
-    (*leaf).input = read((*home).input, &raw mut (*pads).input);
-    (*leaf).target = read((*home).target, &raw mut (*pads).target);
-    if job.want & want::UPSTREAM != 0 {
-        (*leaf).upstream = read((*home).upstream, &raw mut (*pads).upstream);
-    }
-    if !is_bare {
-        (*leaf).inside = read((*home).inside, &raw mut (*pads).inside);
-        (*leaf).outside = read((*home).outside, &raw mut (*pads).outside);
-        (*leaf).direction = read((*home).direction, &raw mut (*pads).direction);
-        (*leaf).pre = read((*home).pre, &raw mut (*pads).pre);
-        (*leaf).inv = read((*home).inv, &raw mut (*pads).inv);
-        (*leaf).lim = read((*home).lim, &raw mut (*pads).lim);
-        (*leaf).half = read((*home).half, &raw mut (*pads).half);
-        let mask: *mut u8 = (&raw mut (*pads).mask).cast();
-        mask.cast::<[u8; STEP]>().write([0; STEP]);
-        copy((*home).mask.add(i), mask, k);
-        (*leaf).mask = mask;
-    }
-    (*leaf).out = write((*home).out, &raw mut (*pads).out);
-    (*leaf).grad_input = write((*home).grad_input, &raw mut (*pads).grad_input);
-    (*leaf).grad_target = write((*home).grad_target, &raw mut (*pads).grad_target);
-    (*leaf).grad_inside = write((*home).grad_inside, &raw mut (*pads).grad_inside);
-    (*leaf).grad_outside = write((*home).grad_outside, &raw mut (*pads).grad_outside);
-}
-
-/// Brings results home from where [`pad`] sent them.
-#[inline(never)]
-unsafe fn unpad(i: usize, k: usize, work: *mut Work) {
-    let pads = &raw const (*work).pads;
-    let home = &raw const (*work).leaf;
-    let back = |p: *mut f32, pad: *const Pad| {
-        if !p.is_null() {
-            copy(pad.cast(), p.add(i), k);
-        }
-    };
-    back((*home).out, &raw const (*pads).out);
-    back((*home).grad_input, &raw const (*pads).grad_input);
-    back((*home).grad_target, &raw const (*pads).grad_target);
-    back((*home).grad_inside, &raw const (*pads).grad_inside);
-    back((*home).grad_outside, &raw const (*pads).grad_outside);
-}
-
-#[inline(never)]
-unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f32 {
-    if p.is_null() {
-        return p;
-    }
-    pad.write([0.0; STEP]);
-    copy(p.add(i), pad.cast(), k);
-    pad.cast()
-}
-
-/// Copies one by one, from the first on: what overlaps is repeated.
-#[inline(never)]
-unsafe fn copy<T: Copy>(from: *const T, to: *mut T, k: usize) {
-    for j in 0..k {
-        // Volatile: a call to copy a block costs more, for the few that there are.
-        to.add(j).write_volatile(from.add(j).read_volatile());
     }
 }
 

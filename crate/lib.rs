@@ -7,16 +7,20 @@
 //! loss = t * (d - half * t)
 //! ```
 //!
-//! | loss                 | inv        | lim      | half     |
-//! |----------------------|------------|----------|----------|
-//! | smooth L1, `beta`    | `1 / beta` | 1        | `beta/2` |
-//! | Huber, `delta`       | 1          | `delta`  | 1/2      |
-//! | L1                   | huge       | 1        | 0        |
+//! | loss                                      | inv        | lim      | half       |
+//! |-------------------------------------------|------------|----------|------------|
+//! | smooth L1, threshold `beta`               | `1 / beta` | 1        | `beta / 2` |
+//! | Huber, threshold `delta`                  | 1          | `delta`  | 1 / 2      |
+//! | L1 (smooth L1 with `beta` = 0)            | huge       | 1        | 0          |
+//! | half squared error (`delta` = infinity)   | 1          | infinity | 1 / 2      |
+//!
+//! (A fourth number, `pre`, is 1 but for thresholds whose inverse is out of range.)
 //!
 //! With weights, `e = inside * d` takes the place of `d`, and the loss is `outside` times that of `e`.
 //!
 //! [`job`] says what a call is about, [`loss`] holds the formula, [`lanes`] the vector operations,
-//! [`kernel`] the loop. Below is the whole interface: no function keeps state, allocates or panics.
+//! [`kernel`] the loop, [`tiles`] where it finds its operands. Below is the whole interface: no
+//! function keeps state, allocates or panics.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 #![allow(unsafe_op_in_unsafe_fn)] // every `unsafe fn` here only forwards the contract of `kernel::run`
@@ -25,10 +29,12 @@ pub mod job;
 pub mod kernel;
 pub mod lanes;
 pub mod loss;
+pub mod tiles;
 
 #[cfg(target_arch = "wasm32")]
 mod exports {
-    use crate::job::{Job, Work};
+    use crate::job::Job;
+    use crate::tiles::Work;
     use wasm_bindgen::prelude::wasm_bindgen;
 
     /// Does `job` for the elements `first .. first + n`; see [`crate::kernel::run`].

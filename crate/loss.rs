@@ -1,5 +1,6 @@
 //! The formula, once, for every loop, for its tail and for the tests.
 
+use crate::job::shape;
 use crate::lanes::Lanes;
 
 /// The numbers that make one loss of the family, in one lane each; see the table at the head of
@@ -8,21 +9,22 @@ use crate::lanes::Lanes;
 /// `pre` is 1 for every ordinary threshold. Where the inverse of a threshold is not a normal `f32`,
 /// `pre` is a power of two that brings `d` to where it can be compared.
 ///
-/// `SCALED` says that `pre` counts, `UNBOUNDED` that `lim` may be infinite. They are constants of
-/// the loop, because their extra steps cost the plain loop 10 to 20 % in cache.
+/// `SHAPE` says whether `pre` counts ([`shape::SCALED`]) and whether `lim` may be infinite
+/// ([`shape::COLUMNS`]). It is a constant of the loop, because the extra steps cost the plain loop
+/// 10 to 20 % in cache.
 #[derive(Clone, Copy)]
-pub struct Curve<L, const SCALED: bool, const UNBOUNDED: bool> {
+pub struct Curve<L, const SHAPE: u32> {
     pub pre: L,
     pub inv: L,
     pub lim: L,
     pub half: L,
 }
 
-impl<L: Lanes, const SCALED: bool, const UNBOUNDED: bool> Curve<L, SCALED, UNBOUNDED> {
+impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
     /// The derivative of the loss at residual `d`.
     #[inline(always)]
     pub fn slope(&self, d: L) -> L {
-        let d = if SCALED { d.mul(self.pre) } else { d };
+        let d = if SHAPE & shape::SCALED != 0 { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
         d.mul(self.inv).pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
     }
@@ -31,7 +33,11 @@ impl<L: Lanes, const SCALED: bool, const UNBOUNDED: bool> Curve<L, SCALED, UNBOU
     #[inline(always)]
     pub fn loss(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
-        let t = if UNBOUNDED { t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX)) } else { t };
+        let t = if SHAPE & shape::COLUMNS != 0 {
+            t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))
+        } else {
+            t
+        };
         t.mul(d.sub(self.half.mul(t)))
     }
 

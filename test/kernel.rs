@@ -12,8 +12,8 @@ use std::thread;
 use proptest::prelude::*;
 use proptest::{num, test_runner::RngSeed};
 use smooth_l1::job::{count, kind, shape, want};
-use smooth_l1::kernel::{LEAF, STEP, UNROLL};
 use smooth_l1::lanes::{LANES, Lanes};
+use smooth_l1::tiles::{LEAF, STEP, UNROLL};
 
 use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, WHOLE, bits_of, run};
 use oracle::{Expected, Form, Sum, curvature, expected, slope, value};
@@ -84,38 +84,67 @@ const OPERANDS: [Name; 6] =
 const GRADIENTS: [Name; 4] =
     [Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
-/// One case for each pass there is.
-fn passes(n: usize) -> Vec<Case> {
-    let passes = [
-        0,
-        want::SUM,
-        want::STORE,
-        want::ROWS,
-        want::GRAD,
-        want::GRAD_EACH,
-        want::SUM_GRAD,
-        want::SUM_GRAD | want::UPSTREAM,
-        want::STORE | want::GRAD_EACH,
-        want::SUM | want::STORE,
-        want::ROWS | want::GRAD,
-        want::CURVATURE,
-        want::CURVATURE | want::UPSTREAM,
-        want::BETA,
-        want::BETA | want::UPSTREAM,
-        want::DELTA,
-        want::DELTA | want::UPSTREAM,
-    ];
-    let mut cases: Vec<_> = passes.into_iter().map(|want| case(want, n)).collect();
-    cases[0].count = count::UNMASKED;
-    for set in 0..1 << GRADIENTS.len() {
-        let mut case = case(want::STORE | want::GRAD, n);
-        case.shift = -0.25;
-        case.outputs = vec![Name::Out];
-        case.outputs
-            .extend((0..GRADIENTS.len()).filter(|i| set >> i & 1 != 0).map(|i| GRADIENTS[i]));
-        cases.push(case);
+/// What a pass wants and what it counts.
+const PASSES: [(u32, u32); 24] = [
+    (want::SUM, count::NOTHING),
+    (want::STORE, count::NOTHING),
+    (want::ROWS, count::NOTHING),
+    (want::GRAD, count::NOTHING),
+    (want::GRAD_EACH, count::NOTHING),
+    (want::SUM_GRAD, count::NOTHING),
+    (want::SUM_GRAD | want::UPSTREAM, count::NOTHING),
+    (want::STORE | want::GRAD_EACH, count::NOTHING),
+    (want::SUM | want::STORE, count::NOTHING),
+    (want::ROWS | want::GRAD, count::NOTHING),
+    (want::CURVATURE, count::NOTHING),
+    (want::CURVATURE | want::UPSTREAM, count::NOTHING),
+    (want::BETA, count::NOTHING),
+    (want::BETA | want::UPSTREAM, count::NOTHING),
+    (want::DELTA, count::NOTHING),
+    (want::DELTA | want::UPSTREAM, count::NOTHING),
+    (want::NOTHING, count::WEIGHTS),
+    (want::NOTHING, count::NONZERO),
+    (want::NOTHING, count::UNMASKED),
+    (want::SUM, count::WEIGHTS),
+    (want::SUM, count::UNMASKED),
+    (want::STORE, count::NONZERO),
+    (want::ROWS | want::GRAD, count::WEIGHTS),
+    (want::SUM_GRAD, count::NONZERO),
+];
+const GRADIENT_SETS: usize = 1 << GRADIENTS.len();
+const PASS_COUNT: usize = PASSES.len() + GRADIENT_SETS;
+
+/// Each pass, then each set of gradients.
+fn pass(index: usize, n: usize) -> Case {
+    if let Some(&(want, count)) = PASSES.get(index) {
+        return Case { count, ..case(want, n) };
     }
-    cases
+    let set = index - PASSES.len();
+    let wanted = (0..GRADIENTS.len()).filter(|i| set >> i & 1 != 0).map(|i| GRADIENTS[i]);
+    let outputs = [Name::Out].into_iter().chain(wanted).collect();
+    Case { shift: -0.25, outputs, ..case(want::STORE | want::GRAD, n) }
+}
+
+/// Every pass in every shape and length.
+fn every_case() -> impl Iterator<Item = (&'static str, Case)> {
+    let shapes = pairs(LENGTHS.iter().copied(), SHAPES);
+    some(37, pairs(shapes, 0..PASS_COUNT)).map(|((n, (name, reshape)), index)| {
+        let mut case = pass(index, n);
+        reshape(&mut case);
+        (*name, case)
+    })
+}
+
+fn pairs<A: Clone, B>(
+    a: impl IntoIterator<Item = A>,
+    b: impl IntoIterator<Item = B> + Clone,
+) -> impl Iterator<Item = (A, B)> {
+    a.into_iter().flat_map(move |a| b.clone().into_iter().map(move |b| (a.clone(), b)))
+}
+
+/// All of them; under Miri one in `stride`.
+fn some<T>(stride: usize, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+    all.step_by(if IS_SLOW { stride } else { 1 })
 }
 
 fn weigh(case: &mut Case) {
@@ -205,6 +234,14 @@ impl<F: Fn() -> String> Drop for Trying<F> {
     }
 }
 
+fn about(name: &str, case: &Case) -> String {
+    let Case { want, count, outputs, aliases, more_shape, .. } = case;
+    let n = case.len();
+    format!(
+        "{name}: {n} elements, want {want}, count {count}, outputs {outputs:?}, aliases {aliases:?}, more shape {more_shape}"
+    )
+}
+
 /// Runs a case and compares all that it leaves behind with the textbook.
 fn check(case: &Case, plan: &Plan) -> Outcome {
     let outcome = run(case, plan);
@@ -235,48 +272,13 @@ fn assert_same(actual: &Outcome, expected: &Outcome) {
 
 #[test]
 fn every_pass_and_shape_agrees_with_the_textbook() {
-    for &n in LENGTHS {
-        for (name, reshape) in SHAPES {
-            for mut case in passes(n) {
-                reshape(&mut case);
-                let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&case)));
-                let outcome = check(&case, &WHOLE);
-                for &offset in OFFSETS {
-                    assert_same(&run(&case, &Plan { offset, margin: 9, ..WHOLE }), &outcome);
-                }
-            }
+    for (name, case) in every_case() {
+        let _trying = Trying(|| about(name, &case));
+        let outcome = check(&case, &WHOLE);
+        for &offset in OFFSETS {
+            assert_same(&run(&case, &Plan { offset, margin: 9, ..WHOLE }), &outcome);
         }
     }
-}
-
-#[test]
-fn every_count_agrees_with_the_textbook() {
-    for &n in LENGTHS {
-        for (name, reshape) in SHAPES {
-            for want in [0, want::SUM, want::STORE, want::ROWS | want::GRAD] {
-                for count in [count::WEIGHTS, count::NONZERO, count::UNMASKED] {
-                    let mut case = case(want, n);
-                    case.count = count;
-                    reshape(&mut case);
-                    let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&case)));
-                    check(&case, &WHOLE);
-                }
-            }
-        }
-    }
-}
-
-/// A case without its data.
-fn summary(case: &Case) -> Case {
-    let mut case = case.clone();
-    case.input.clear();
-    case.target.clear();
-    case.direction = None;
-    for operand in [&mut case.inside, &mut case.outside, &mut case.upstream] {
-        operand.values.truncate(1);
-    }
-    case.mask.values.truncate(1);
-    case
 }
 
 // ---- operands that are spread -------------------------------------------------------------------
@@ -342,12 +344,10 @@ const SPREAD_PASSES: [u32; 7] = [
 #[test]
 fn every_kind_of_operand_agrees_with_the_textbook() {
     let n = if IS_SLOW { 19 } else { 2 * LEAF + 77 };
-    for (i, &row_length) in ROW_LENGTHS.iter().enumerate() {
-        for turn in (i % 2..TURNS).step_by(if IS_SLOW { 5 } else { 2 }) {
-            let case = spread_case(SPREAD_PASSES[turn % 7], n, row_length, turn);
-            let _trying = Trying(|| format!("rows of {row_length}, turn {turn}"));
-            check_cuts(&case);
-        }
+    for (&row_length, turn) in some(5, pairs(ROW_LENGTHS, 0..TURNS).step_by(5)) {
+        let case = spread_case(SPREAD_PASSES[turn % 7], n, row_length, turn);
+        let _trying = Trying(|| format!("rows of {row_length}, turn {turn}"));
+        check_cuts(&case);
     }
 }
 
@@ -371,7 +371,7 @@ fn check_cuts(case: &Case) {
 #[test]
 fn a_row_goes_on_from_call_to_call() {
     let n = if IS_SLOW { 40 } else { 5000 };
-    for row_length in [1, 2, 7, 39, 1000, 1024, 1025, 4999, 5000, 6000] {
+    for row_length in some(3, [1, 2, 7, 39, 1000, 1024, 1025, 4999, 5000, 6000].into_iter()) {
         let mut case = case(want::ROWS, n);
         case.row_length = row_length;
         check_cuts(&case);
@@ -400,6 +400,7 @@ fn documented_leaf(terms: &[f32]) -> f64 {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn a_sum_is_the_documented_sum_of_the_losses() {
     for &n in LENGTHS {
         for (name, reshape) in SHAPES {
@@ -420,52 +421,51 @@ fn a_sum_is_the_documented_sum_of_the_losses() {
 #[test]
 fn a_call_for_each_leaf_changes_no_bit() {
     let n = if IS_SLOW { LEAF + 3 } else { 2 * LEAF + 3 };
-    for (name, reshape) in if IS_SLOW { &SHAPES[..1] } else { SHAPES } {
-        for mut case in passes(n) {
-            reshape(&mut case);
-            let _trying = Trying(|| format!("{name}, {:?}", summary(&case)));
-            let whole = run(&case, &WHOLE);
-            assert_same(&run(&case, &Plan { call: LEAF, ..WHOLE }), &whole);
-            assert_same(&run(&case, &Plan { stage: LEAF, ..WHOLE }), &whole);
-        }
+    for ((name, reshape), index) in some(301, pairs(SHAPES, 0..PASS_COUNT)) {
+        let mut case = pass(index, n);
+        reshape(&mut case);
+        let _trying = Trying(|| about(name, &case));
+        let whole = run(&case, &WHOLE);
+        assert_same(&run(&case, &Plan { call: LEAF, ..WHOLE }), &whole);
+        assert_same(&run(&case, &Plan { stage: LEAF, ..WHOLE }), &whole);
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn a_shape_that_is_not_needed_changes_no_bit() {
     let all = shape::WEIGHTED | shape::MASKED | shape::SCALED | shape::COLUMNS | shape::MORE;
-    for &n in LENGTHS {
-        for mut case in passes(n) {
-            let plain = run(&case, &WHOLE);
-            for more_shape in 1..=all {
-                case.more_shape = more_shape;
-                let _trying = Trying(|| format!("{n} elements, {:?}", summary(&case)));
-                assert_same(&run(&case, &WHOLE), &plain);
-            }
+    for (&n, index) in pairs(LENGTHS, 0..PASS_COUNT) {
+        let mut case = pass(index, n);
+        let plain = run(&case, &WHOLE);
+        for more_shape in 1..=all {
+            case.more_shape = more_shape;
+            let _trying = Trying(|| about("plain", &case));
+            assert_same(&run(&case, &WHOLE), &plain);
         }
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn the_last_elements_are_treated_as_if_zeros_followed() {
-    for &n in LENGTHS {
-        for (name, reshape) in SHAPES {
-            for mut long in passes(n.next_multiple_of(STEP)) {
-                if long.want == 0 || long.want & want::ROWS != 0 {
-                    continue;
-                }
-                reshape(&mut long);
-                long.input[n..].fill(0.0);
-                long.target[n..].fill(0.0);
-                let mut short = long.clone();
-                short.input.truncate(n);
-                short.target.truncate(n);
-                let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&short)));
-                let mut expected = run(&long, &WHOLE);
-                expected.outputs.iter_mut().for_each(|output| output.truncate(n));
-                assert_same(&run(&short, &WHOLE), &expected);
+    for (name, case) in every_case() {
+        if case.count != count::NOTHING || case.want & want::ROWS != 0 {
+            continue;
+        }
+        let n = case.len();
+        let mut long = case.clone();
+        for name in OPERANDS {
+            if let Some(values) = long.full_size(name) {
+                let is_residual = name == Name::Input || name == Name::Target;
+                values.resize(n.next_multiple_of(STEP), if is_residual { 0.0 } else { 0.5 });
             }
         }
+        long.mask.values.resize(n.next_multiple_of(STEP), 1);
+        let _trying = Trying(|| about(name, &case));
+        let mut expected = run(&long, &WHOLE);
+        expected.outputs.iter_mut().for_each(|output| output.truncate(n));
+        assert_same(&run(&case, &WHOLE), &expected);
     }
 }
 
@@ -473,51 +473,32 @@ fn the_last_elements_are_treated_as_if_zeros_followed() {
 
 #[test]
 fn a_result_may_take_the_place_of_an_operand() {
-    for &n in LENGTHS {
-        for (mut case, is_full) in
-            passes(n).into_iter().flat_map(|case| [(case.clone(), false), (case, true)])
-        {
-            if is_full {
-                weigh(&mut case);
-                mask(&mut case);
-                case.direction = Some(Noise(5).floats(n, -1.0, 1.0));
-            }
-            let apart = run(&case, &WHOLE);
-            let operands: Vec<_> =
-                OPERANDS.into_iter().filter(|&name| case.full_size(name).is_some()).collect();
-            for turn in 0..operands.len() {
-                let places = operands.iter().cycle().skip(turn);
-                // A row's sum has a place of its own, and so has a result when operands run out.
-                let outputs = case
-                    .outputs
-                    .iter()
-                    .filter(|&&name| name != Name::Out || case.out_kind == kind::FULL);
-                case.aliases = outputs.copied().zip(places.copied().take(operands.len())).collect();
-                let _trying = Trying(|| format!("{n} elements, {:?}", summary(&case)));
-                assert_same(&run(&case, &WHOLE), &apart);
-                let plan = Plan { offset: 1, call: LEAF, ..WHOLE };
-                assert_same(&run(&case, &plan), &apart);
-                let mut added = case.clone();
-                added.accumulate = true;
-                check(&added, &plan);
-            }
+    let passes = pairs(LENGTHS, pairs(0..PASS_COUNT, [false, true]).collect::<Vec<_>>());
+    for (&n, (index, is_full)) in some(29, passes) {
+        let mut case = pass(index, n);
+        if is_full {
+            weigh(&mut case);
+            mask(&mut case);
+            case.direction = Some(Noise(5).floats(n, -1.0, 1.0));
         }
+        check_places(case);
     }
 }
 
-#[test]
-fn an_output_that_is_not_wanted_is_left_alone() {
-    // The wrapper sums a long row at a time, with an `out` that has one place for each row.
-    for &n in LENGTHS {
-        for want in [want::SUM, want::SUM_GRAD, want::GRAD, want::BETA, 0] {
-            let mut case = case(want, n);
-            case.count = if want == 0 { count::UNMASKED } else { count::NOTHING };
-            case.outputs = vec![Name::Out, Name::GradInput];
-            case.out_kind = kind::ROW;
-            case.row_length = n.max(1);
-            let _trying = Trying(|| format!("{n} elements, pass {want}"));
-            check(&case, &WHOLE);
-        }
+/// Puts the results of a case in the places of its operands, in turn.
+fn check_places(mut case: Case) {
+    let apart = run(&case, &WHOLE);
+    let operands: Vec<_> =
+        OPERANDS.into_iter().filter(|&name| case.full_size(name).is_some()).collect();
+    for turn in 0..operands.len() {
+        let places = operands.iter().copied().cycle().skip(turn).take(operands.len());
+        // The sums of rows have a place of their own, and so has a result when operands run out.
+        let is_full = |name: &Name| *name != Name::Out || case.want & want::ROWS == 0;
+        case.aliases = case.outputs.iter().copied().filter(is_full).zip(places).collect();
+        let _trying = Trying(|| about("in place", &case));
+        let plan = Plan { offset: 1, call: LEAF, ..WHOLE };
+        assert_same(&run(&case, &plan), &apart);
+        check(&Case { accumulate: true, ..case.clone() }, &plan);
     }
 }
 
@@ -551,12 +532,12 @@ const EDGES: [f32; 21] = [
 /// All pairs of edge values, with both signs.
 fn edge_case(want: u32) -> Case {
     let signed = signed_edges();
-    let some = signed.iter().step_by(if IS_SLOW { 7 } else { 1 });
-    let (input, target) = some.flat_map(|&x| signed.iter().map(move |&y| (x, y))).unzip();
+    let (input, target) = pairs(signed.iter().copied(), signed.iter().copied()).unzip();
     Case::new(want, input, target)
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn losses_and_slopes_hold_for_every_sort_of_number() {
     for (want, pass) in [
         (want::STORE, value as fn(Form, f64, f64) -> f64),
@@ -582,6 +563,7 @@ fn losses_and_slopes_hold_for_every_sort_of_number() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn nan_anywhere_is_nan_in_loss_and_gradient() {
     for threshold in [0.0, f32::from_bits(1), 1.0, f32::MAX, f32::INFINITY] {
         for name in [Name::Input, Name::Target, Name::Inside, Name::Outside] {
@@ -597,6 +579,7 @@ fn nan_anywhere_is_nan_in_loss_and_gradient() {
                     assert!(nans.eq(expected), "{threshold:e}, {name:?}, {output:?}: {outcome:?}");
                 }
                 case.want = want::SUM;
+                case.outputs.clear();
                 assert!(run(&case, &WHOLE).loss.is_nan());
             }
         }
@@ -604,48 +587,44 @@ fn nan_anywhere_is_nan_in_loss_and_gradient() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn what_is_masked_does_not_matter() {
-    for &n in LENGTHS {
-        for (name, reshape) in SHAPES {
-            for mut tame in passes(n) {
-                reshape(&mut tame);
-                weigh(&mut tame);
-                tame.mask = Operand::full(Noise(6).mask(n));
-                tame.ignore_nan = false;
-                tame.direction = Some(Noise(7).floats(n, -1.0, 1.0));
-                tame.count = if tame.want & want::SUM != 0 { count::WEIGHTS } else { tame.count };
-                let mut wild = tame.clone();
-                for name in OPERANDS {
-                    let values = wild.full_size(name).expect("one for each element");
-                    for (x, &mask) in values.iter_mut().zip(&tame.mask.values) {
-                        if mask == 0 {
-                            *x = if x.to_bits() % 2 == 0 { f32::NAN } else { f32::NEG_INFINITY };
-                        }
-                    }
+    for (name, mut tame) in every_case() {
+        weigh(&mut tame);
+        tame.mask = Operand::full(Noise(6).mask(tame.len()));
+        tame.direction = Some(Noise(7).floats(tame.len(), -1.0, 1.0));
+        let mut wild = tame.clone();
+        for name in OPERANDS {
+            let values = wild.full_size(name).expect("one for each element");
+            for (x, &mask) in values.iter_mut().zip(&tame.mask.values) {
+                if mask == 0 {
+                    *x = if x.to_bits() % 2 == 0 { f32::NAN } else { f32::NEG_INFINITY };
                 }
-                let _trying = Trying(|| format!("{name}, {n} elements, {:?}", summary(&wild)));
-                assert_same(&run(&wild, &WHOLE), &run(&tame, &WHOLE));
             }
         }
+        let _trying = Trying(|| about(name, &wild));
+        assert_same(&run(&wild, &WHOLE), &run(&tame, &WHOLE));
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn a_target_that_is_ignored_is_a_masked_element() {
-    for &n in LENGTHS {
-        for mut ignored in passes(n) {
-            mask(&mut ignored);
-            ignored.mask = Operand::number(1);
-            let mut masked = ignored.clone();
-            masked.ignore_nan = false;
-            masked.mask =
-                Operand::full(ignored.target.iter().map(|y| u8::from(!y.is_nan())).collect());
-            assert_same(&run(&ignored, &WHOLE), &run(&masked, &WHOLE));
-        }
+    for (&n, index) in pairs(LENGTHS, 0..PASS_COUNT) {
+        let mut ignored = pass(index, n);
+        mask(&mut ignored);
+        ignored.mask = Operand::number(1);
+        let mut masked = ignored.clone();
+        masked.ignore_nan = false;
+        let has_value = |y: &f32| u8::from(!y.is_nan());
+        masked.mask = Operand::full(ignored.target.iter().map(has_value).collect());
+        let _trying = Trying(|| about("ignored", &ignored));
+        assert_same(&run(&ignored, &WHOLE), &run(&masked, &WHOLE));
     }
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn a_masked_result_is_plus_zero_and_so_is_the_loss_of_minus_zero() {
     let mut case = Case::new(want::STORE | want::GRAD, vec![-0.0; 18], vec![0.0; 18]);
     case.outputs.extend(&GRADIENTS[1..]);
@@ -728,13 +707,11 @@ fn signed_edges() -> Vec<f32> {
 }
 
 /// Vectors with every pair of edge values.
-fn pairs() -> impl Iterator<Item = (Vector, Vector)> {
+fn vectors() -> impl Iterator<Item = (Vector, Vector)> {
     let edges = signed_edges();
     let n = edges.len();
     let vector = move |i: usize, step: usize| each(|k| edges[(i + k * step) % n]);
-    (0..n * n)
-        .step_by(if IS_SLOW { 11 } else { 1 })
-        .map(move |i| (vector(i % n, 1), vector(i / n, 5)))
+    some(11, 0..n * n).map(move |i| (vector(i % n, 1), vector(i / n, 5)))
 }
 
 fn each<T>(f: impl FnMut(usize) -> T) -> [T; LANES] {
@@ -748,7 +725,7 @@ fn mask_of(set: bool) -> u32 {
 #[test]
 fn lanes_do_arithmetic() {
     let bits = |v: Vector| v.map(|x| bits_of(x.into()));
-    for (a, b) in pairs() {
+    for (a, b) in vectors() {
         assert_eq!(bits(a.add(b)), bits(each(|i| a[i] + b[i])));
         assert_eq!(bits(a.sub(b)), bits(each(|i| a[i] - b[i])));
         assert_eq!(bits(a.mul(b)), bits(each(|i| a[i] * b[i])));
@@ -761,7 +738,7 @@ fn lanes_do_arithmetic() {
 #[test]
 fn lanes_compare_and_select() {
     let bits = |v: Vector| v.map(f32::to_bits);
-    for (a, b) in pairs() {
+    for (a, b) in vectors() {
         assert_eq!(bits(a.pmin(b)), each(|i| if b[i] < a[i] { b[i] } else { a[i] }.to_bits()));
         assert_eq!(bits(a.pmax(b)), each(|i| if a[i] < b[i] { b[i] } else { a[i] }.to_bits()));
         assert_eq!(bits(a.abs()), each(|i| a[i].abs().to_bits()));

@@ -3,7 +3,7 @@
 
 interface Modules {
   'node:worker_threads': {
-    Worker: new (script: URL) => unknown;
+    Worker: new (script: URL, options: { execArgv: string[] }) => unknown;
     parentPort: {
       postMessage(message: unknown): void;
       once(event: 'message', listener: unknown): void;

@@ -75,17 +75,22 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
     const putInside = put('grad_inside');
     const putOutside = put('grad_outside');
 
+    // Everything is read before anything is written: a result may be on top of an operand.
     for (let at = first; at < first + n; at++) {
       const y = floats[target + at] as number;
       const isMasked = mask(at) === 0 || (ignoresNaN && Number.isNaN(y));
+      const x = floats[input + at] as number;
+      const inner = inside(at);
       const outer = outside(at);
+      const from = upstream(at);
+      const along = direction(at);
       if (!isMasked && counted !== count.NOTHING) {
         const one =
           counted === count.WEIGHTS ? outer : counted === count.NONZERO ? Number(outer !== 0) : 1;
         doubles[work / 8 + 1] = (doubles[work / 8 + 1] as number) + one;
       }
-      const d = fround((floats[input + at] as number) - y);
-      const e = fround(inside(at) * d);
+      const d = fround(x - y);
+      const e = fround(inner * d);
       const limit = lim(at);
       let t = fround(fround(e * pre(at)) * inv(at));
       if (limit < t) t = limit;
@@ -105,10 +110,10 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
         }
         doubles[work / 8 + 2] = sum;
       }
-      const g = fround(gradScale * upstream(at));
+      const g = fround(gradScale * from);
       const pull = fround(g * outer);
       if (wanted & want.GRAD) {
-        const toInput = isMasked ? 0 : fround(t * fround(pull * inside(at)));
+        const toInput = isMasked ? 0 : fround(t * fround(pull * inner));
         putInput(at, toInput);
         putTarget(at, isMasked ? 0 : -toInput);
         putInside(at, isMasked ? 0 : fround(fround(pull * t) * d));
@@ -116,8 +121,8 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
       }
       if (wanted & want.CURVATURE) {
         const bend = abs(e) >= halfOf ? 0 : fround(fround(pre(at) * inv(at)) + fround(e * 0));
-        const weight = fround(fround(pull * inside(at)) * inside(at));
-        putInput(at, isMasked ? 0 : fround(fround(bend * weight) * direction(at)));
+        const weight = fround(fround(pull * inner) * inner);
+        putInput(at, isMasked ? 0 : fround(fround(bend * weight) * along));
       }
       if (wanted & (want.BETA | want.DELTA) && !isMasked) {
         const slope = wanted & want.BETA ? fround(fround(t * t) * -0.5) : abs(fround(e - bounded));

@@ -83,11 +83,15 @@ interface Pool {
   readonly wanted: number;
   /** Workers that are known to be gone. */
   gone: number;
+  /** Why a worker was lost before the pool was complete. */
+  failure?: string;
 }
 
 let pool: Pool | undefined;
 /** The last change of the pool that was asked for; the next one waits for it. */
 let change: Promise<void> = Promise.resolve();
+/** How often `setNumThreads` had its way: a lost pool is not restored after that has asked for another. */
+let changes = 0;
 let restarts = 0;
 
 /**
@@ -115,19 +119,29 @@ export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<v
       throw new RangeError(
         `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
       );
-    for (const name of ['createWorker', 'onWarning'] as const)
-      if (options[name] !== undefined && typeof options[name] !== 'function')
-        throw new TypeError(
-          `setNumThreads: ${name} must be a function, got ${describe(options[name])}`,
-        );
-    if (n === getNumThreads() && Object.keys(options).length === 0) return;
-    restarts = 0;
+    checkOptions(options);
+    if (n === pool?.threads && Object.keys(options).length === 0) return;
     const started = n > 1 ? await startPool(n, options) : undefined;
     if (pool) retire(pool);
     pool = started;
+    changes++;
+    restarts = 0;
   });
   change = next.catch(() => {});
   return next;
+}
+
+function checkOptions(options: ThreadOptions): void {
+  if (typeof options !== 'object' || options === null)
+    throw new TypeError(`setNumThreads: options must be an object, got ${describe(options)}`);
+  for (const [name, value] of Object.entries(options)) {
+    if (name !== 'createWorker' && name !== 'onWarning')
+      throw new TypeError(
+        `setNumThreads: there is no option "${name}"; there are createWorker, onWarning`,
+      );
+    if (value !== undefined && typeof value !== 'function')
+      throw new TypeError(`setNumThreads: ${name} must be a function, got ${describe(value)}`);
+  }
 }
 
 /**
@@ -231,18 +245,23 @@ function runTogether(
   }
 }
 
-/** Waits for the workers' chunks; false if nothing has moved for too long. */
+/**
+ * Waits for the workers' chunks; false if nothing has moved for too long, or if all that is missing
+ * is what failed workers had claimed: others may still be at work then, and are waited for.
+ */
 function isFinished({ control: { words } }: Pool, wanted: number): boolean {
   let seen = -1;
   let deadline = 0;
   for (;;) {
     for (let i = 0; i < 500; i++) if (Atomics.load(words, DONE) === wanted) return true;
     const done = Atomics.load(words, DONE);
+    const failed = Atomics.load(words, FAILED);
+    if (failed > 0 && done + failed === wanted) return false;
     const now = performance.now();
     if (done !== seen) {
       seen = done;
       deadline = now + DEADLINE_MS;
-    } else if (now > deadline || Atomics.load(words, FAILED) !== 0) return false;
+    } else if (now > deadline) return false;
   }
 }
 
@@ -269,15 +288,24 @@ async function startPool(threads: number, options: ThreadOptions): Promise<Pool>
     gone: 0,
   };
   try {
-    const ready = [];
+    const ready: Promise<void>[] = [];
     for (let i = 1; i < threads; i++) {
       const work = heap.allocate(kernel.workBytes, 'setNumThreads');
       taken.push(work);
       const worker = (options.createWorker ?? createWorker)();
+      if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
+        throw new TypeError(
+          `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
+        );
       created.workers.push(worker);
-      ready.push(started(created, worker, { memory, module, address, work }));
+      const isReady = started(created, worker, { memory, module, address, work });
+      // If the next one cannot be made, nobody waits for this one.
+      isReady.catch(() => {});
+      ready.push(isReady);
     }
     await Promise.all(ready);
+    // One that was ready may have ended while the others started.
+    if (created.failure !== undefined) throw notStarted(created.failure);
   } catch (error) {
     retire(created);
     throw error;
@@ -290,8 +318,9 @@ const HEADERS =
 
 function createWorker(): WorkerLike {
   const node = builtin('node:worker_threads');
+  // Without the process's own flags: some (--input-type) are not for a file, none is needed.
   if (node && typeof Worker === 'undefined')
-    return new node.Worker(new URL('./worker.js', import.meta.url)) as WorkerLike;
+    return new node.Worker(new URL('./worker.js', import.meta.url), { execArgv: [] }) as WorkerLike;
   // Bundlers look for just this expression.
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 }
@@ -302,31 +331,43 @@ function started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
     const timer = setTimeout(() => {
       reject(new Error(`setNumThreads: a worker has not started within ${START_MS / 1000} s`));
     }, START_MS);
-    const settle = (error?: unknown): void => {
+    const ready = (): void => {
       clearTimeout(timer);
-      if (error === undefined) resolve();
-      else reject(new Error(`setNumThreads: a worker did not start (${messageOf(error)})`));
-      if (error !== undefined && pool === own) lose(own, `a thread was lost (${messageOf(error)})`);
+      resolve();
+    };
+    const failed = (error: unknown): void => {
+      clearTimeout(timer);
+      own.failure ??= messageOf(error);
+      reject(notStarted(messageOf(error)));
+      if (pool === own) lose(own, `a thread was lost (${messageOf(error)})`);
     };
     const gone = (): void => {
-      settle('it ended');
+      failed('it ended');
       own.gone++;
       release(own);
     };
     if (worker.on) {
-      worker.on('message', () => settle());
-      worker.on('error', settle);
+      worker.on('message', ready);
+      worker.on('error', failed);
       worker.on('exit', gone);
     } else {
-      worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : settle());
+      worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : ready());
       worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
         event.preventDefault?.();
-        settle(event.message ?? 'its script could not be loaded');
+        failed(event.message ?? 'its script could not be loaded');
       };
     }
-    worker.postMessage(message);
-    worker.unref?.();
+    try {
+      worker.postMessage(message);
+      worker.unref?.();
+    } catch (error) {
+      failed(error);
+    }
   });
+}
+
+function notStarted(reason: string): Error {
+  return new Error(`setNumThreads: a worker did not start (${reason})`);
 }
 
 function messageOf(error: unknown): string {
@@ -342,8 +383,9 @@ function lose(own: Pool, message: string): void {
     warn(own, `threads were lost ${restarts} times; one thread does everything now`);
     return;
   }
+  const seen = changes;
   change = change.then(async () => {
-    if (pool) return;
+    if (changes !== seen) return;
     try {
       pool = await startPool(own.threads, own.options);
     } catch (error) {

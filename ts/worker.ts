@@ -40,17 +40,14 @@ function start({ memory, module, address, work }: Start): void {
   port.postMessage('ready');
   const { words } = block;
   Atomics.add(words, AWAKE, 1);
-  try {
-    while (Atomics.load(words, RETIRED) === 0) {
-      const bell = Atomics.load(words, BELL);
-      if (findChunk() || spin()) continue;
-      Atomics.sub(words, AWAKE, 1);
-      Atomics.wait(words, BELL, bell);
-      Atomics.add(words, AWAKE, 1);
-    }
-  } catch (error) {
-    Atomics.store(words, FAILED, 1);
-    throw error;
+  for (;;) {
+    // Before the looks at RETIRED and CLAIM: who changes one of them rings the bell afterwards.
+    const bell = Atomics.load(words, BELL);
+    if (Atomics.load(words, RETIRED) !== 0) break;
+    if (findChunk() || spin()) continue;
+    Atomics.sub(words, AWAKE, 1);
+    Atomics.wait(words, BELL, bell);
+    Atomics.add(words, AWAKE, 1);
   }
   port.postMessage('gone');
 
@@ -71,10 +68,15 @@ function start({ memory, module, address, work }: Start): void {
     const index = (words[CHUNKS] as number) - left;
     const [from, to] = block.rangeOf(index, words[CHUNK_SIZE] as number);
     totals.fill(0);
-    for (let first = from; first < to; first += PIECE) {
-      // Given up meanwhile: what this thread would write is not its own any more.
-      if (Atomics.load(words, RETIRED) !== 0) return true;
-      run(block.job, first, Math.min(PIECE, to - first), work);
+    try {
+      for (let first = from; first < to; first += PIECE) {
+        // Given up meanwhile: what this thread would write is not its own any more.
+        if (Atomics.load(words, RETIRED) !== 0) return true;
+        run(block.job, first, Math.min(PIECE, to - first), work);
+      }
+    } catch (error) {
+      Atomics.add(words, FAILED, 1);
+      throw error;
     }
     block.finish(index, totals[0] as number, totals[1] as number);
     Atomics.add(words, DONE, 1);

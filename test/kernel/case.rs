@@ -5,9 +5,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::{null_mut, write_bytes};
 
-use smooth_l1::job::{Job, Totals, Work, count, kind, shape, want};
+use smooth_l1::job::{Job, count, kind, shape, want};
 use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
+use smooth_l1::tiles::{Totals, Work};
 
 use crate::oracle::Form;
 
@@ -95,10 +96,7 @@ pub struct Case {
     pub grad_scale: f32,
     pub shift: f32,
     pub accumulate: bool,
-    /// The outputs that have an array, wanted or not.
     pub outputs: Vec<Name>,
-    /// Whether `out` has a place for each element or for each row.
-    pub out_kind: u32,
     /// Outputs and the full-size operands in whose place they are.
     pub aliases: Vec<(Name, Name)>,
 }
@@ -133,7 +131,6 @@ impl Case {
             shift: 0.0,
             accumulate: false,
             outputs,
-            out_kind: if want & want::ROWS != 0 { kind::ROW } else { kind::FULL },
             aliases: Vec::new(),
         }
     }
@@ -189,7 +186,7 @@ impl Case {
         if let Some(&(_, operand)) = self.aliases.iter().find(|(name, _)| *name == output) {
             return self.clone().full_size(operand).expect("an operand of full size").clone();
         }
-        (place_of(self, output, &(0..self.len()))).map(|i| 1.0 + (i % 3) as f32).collect()
+        place_of(self, output, &(0..self.len())).map(|i| 1.0 + (i % 3) as f32).collect()
     }
 }
 
@@ -314,7 +311,7 @@ fn pieces(range: Range<usize>, size: usize) -> impl Iterator<Item = Range<usize>
 
 /// Where in an output the results of `elements` are.
 fn place_of(case: &Case, output: Name, elements: &Range<usize>) -> Range<usize> {
-    if output == Name::Out && case.out_kind == kind::ROW {
+    if output == Name::Out && case.want & want::ROWS != 0 {
         rows(elements, case.row_length)
     } else {
         elements.clone()

@@ -159,9 +159,6 @@ fn row_sum(case: &Case, elements: &[Element]) -> Sum {
 
 fn output(case: &Case, name: Name, elements: &[Element]) -> Vec<Sum> {
     let before = case.before(name);
-    if !is_wanted(case, name) {
-        return before.iter().map(|&x| [f64::from(x)].into_iter().collect()).collect();
-    }
     let scale = f64::from(case.scale);
     if name == Name::Out && case.want & want::ROWS != 0 {
         let row = |(i, row): (usize, &[Element])| {
@@ -180,15 +177,6 @@ fn output(case: &Case, name: Name, elements: &[Element]) -> Vec<Sum> {
         [old].into_iter().chain(new).collect()
     };
     elements.iter().zip(&before).map(terms).collect()
-}
-
-fn is_wanted(case: &Case, name: Name) -> bool {
-    let wanting = match name {
-        Name::Out => want::STORE | want::ROWS,
-        Name::GradInput => want::GRAD | want::CURVATURE,
-        _ => want::GRAD,
-    };
-    case.want & wanting != 0
 }
 
 /// The two terms of an element's result.

@@ -1,0 +1,95 @@
+//! The kernel's four lanes in SSE2, which every x86-64 has: one instruction for each operation, as
+//! an engine compiles WebAssembly SIMD. Of the crate's own `[f32; 4]` the compiler makes scalar code.
+
+use core::arch::x86_64::*;
+use smooth_l1::lanes::{LANES, Lanes};
+
+#[derive(Clone, Copy)]
+pub struct Sse(__m128);
+
+fn bits(mask: impl Fn(usize) -> bool) -> [f32; LANES] {
+    core::array::from_fn(|i| f32::from_bits(if mask(i) { u32::MAX } else { 0 }))
+}
+
+// SAFETY, of every intrinsic below: SSE2 is part of x86-64.
+impl Lanes for Sse {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self(unsafe { _mm_set1_ps(x) })
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(unsafe { _mm_add_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Self(unsafe { _mm_sub_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(unsafe { _mm_mul_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn pmin(self, other: Self) -> Self {
+        // The instruction returns its second operand where one is NaN.
+        Self(unsafe { _mm_min_ps(other.0, self.0) })
+    }
+    #[inline(always)]
+    fn pmax(self, other: Self) -> Self {
+        Self(unsafe { _mm_max_ps(other.0, self.0) })
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(unsafe { _mm_andnot_ps(_mm_set1_ps(-0.0), self.0) })
+    }
+    #[inline(always)]
+    fn fold(self) -> f64 {
+        let mut lanes = [0.0; LANES];
+        unsafe { _mm_storeu_ps(lanes.as_mut_ptr(), self.0) };
+        let [a, b, c, d] = lanes.map(f64::from);
+        (a + b) + (c + d)
+    }
+
+    #[inline(always)]
+    fn eq(self, other: Self) -> Self {
+        Self(unsafe { _mm_cmpeq_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn ge(self, other: Self) -> Self {
+        Self(unsafe { _mm_cmpge_ps(self.0, other.0) })
+    }
+    #[inline(always)]
+    fn nan(self) -> Self {
+        Self(unsafe { _mm_cmpunord_ps(self.0, self.0) })
+    }
+    #[inline(always)]
+    unsafe fn zero_bytes(p: *const [u8; 4 * LANES]) -> [Self; 4] {
+        core::array::from_fn(|j| unsafe { Self::zero_byte4(p.cast::<[u8; LANES]>().add(j)) })
+    }
+    #[inline(always)]
+    unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self {
+        let bytes = unsafe { p.read() };
+        unsafe { Self::load(bits(|i| bytes[i] == 0).as_ptr()) }
+    }
+    #[inline(always)]
+    fn or(self, mask: Self) -> Self {
+        Self(unsafe { _mm_or_ps(self.0, mask.0) })
+    }
+    #[inline(always)]
+    fn and(self, mask: Self) -> Self {
+        Self(unsafe { _mm_and_ps(self.0, mask.0) })
+    }
+    #[inline(always)]
+    fn drop(self, mask: Self) -> Self {
+        Self(unsafe { _mm_andnot_ps(mask.0, self.0) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self {
+        Self(unsafe { _mm_loadu_ps(p) })
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32) {
+        unsafe { _mm_storeu_ps(p, self.0) };
+    }
+}
