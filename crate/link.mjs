@@ -74,7 +74,10 @@ function link(shared) {
   module.setMemory(1, 65536, null, [], shared, false, name);
   module.addMemoryImport(name, 'env', 'memory', shared);
   module.runPasses(['remove-unused-module-elements', 'strip-producers', 'strip-target-features']);
-  // 2 % smaller, and as fast.
+  // 2 % smaller. Constants that are added to a pointer become offsets of its loads and stores (which
+  // binaryen does only if told that nothing lies below 1024, so that the sum cannot wrap around: here
+  // it stays within an array): 2 to 10 % faster in cache.
+  binaryen.setLowMemoryUnused(true);
   binaryen.setOptimizeLevel(2);
   binaryen.setShrinkLevel(1);
   module.optimize();

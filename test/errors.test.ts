@@ -27,12 +27,11 @@ function arraysFor(make: Make): Arrays {
   };
 }
 
+const inKernel = (smooth: Package, values: Float32Array | Uint8Array) =>
+  values.BYTES_PER_ELEMENT === 4 ? smooth.float32(values) : smooth.uint8(values);
+
 const places: [string, (smooth: Package) => Make][] = [
-  [
-    'arrays of the kernel',
-    (smooth) => (values) =>
-      values.BYTES_PER_ELEMENT === 4 ? smooth.float32(values) : smooth.uint8(values),
-  ],
+  ['arrays of the kernel', (smooth) => (values) => inKernel(smooth, values)],
   ['arrays elsewhere', () => (values) => values.slice()],
 ];
 
@@ -74,10 +73,10 @@ for (const [stem, object, threshold] of [
   const backwardArgs = ['gradOutput', 'input', 'target'];
   const withGradArgs = ['input', 'target', 'gradInput'];
   add(stem, ['input', 'target'], ['out'], (s, a, o) => s[stem](a.input, a.target, o));
-  add(`${stem}Backward`, backwardArgs, ['out', 'accumulate', ...GRADS], (s, a, o) =>
+  add(`${stem}Backward`, backwardArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
     s[`${stem}Backward`](a.gradOutput, a.input, a.target, o),
   );
-  add(`${stem}WithGrad`, withGradArgs, ['out', 'accumulate', ...GRADS], (s, a, o) =>
+  add(`${stem}WithGrad`, withGradArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
     s[`${stem}WithGrad`](a.input, a.target, a.gradInput, o),
   );
   add(`new ${object}`, [], [], (s, _, o) => new s[object](o), object);
@@ -91,14 +90,14 @@ for (const [stem, object, threshold] of [
   add(
     `${object}.backward`,
     backwardArgs,
-    ['out', 'accumulate', ...GRADS],
+    ['out', ...GRADS, 'accumulate'],
     (s, a, o) => new s[object]().backward(a.gradOutput, a.input, a.target, o),
     object,
   );
   add(
     `${object}.withGrad`,
     withGradArgs,
-    ['out', 'accumulate', ...GRADS],
+    ['out', ...GRADS, 'accumulate'],
     (s, a, o) => new s[object]().withGrad(a.input, a.target, a.gradInput, o),
     object,
   );
@@ -188,6 +187,27 @@ const COMMON = [
 const thresholdsOf = ({ threshold }: Fn): string[] =>
   threshold === 'beta' ? ['beta', 'sigma'] : threshold ? [threshold] : [];
 
+/** What `fn` takes beside its arguments, in the order of its messages. */
+const optionsOf = (fn: Fn): string[] => [
+  ...thresholdsOf(fn),
+  ...(fn.isDistance ? [] : COMMON),
+  ...fn.more,
+];
+
+/** Places for all results of a function that is not given them as arguments. */
+function results(fn: Fn, arrays: Arrays): Arrays {
+  const names = fn.args.includes('gradInput') ? GRADS : ['out', ...GRADS];
+  return Object.fromEntries(
+    names
+      .filter((name) => fn.more.includes(name) && !isForward(fn))
+      .map((name) => [name, arrays[name]]),
+  );
+}
+
+/** Whether `out` receives losses, and not gradients. */
+const isForward = ({ says, args, more }: Fn): boolean =>
+  args.join() === 'input,target' && more.join() === 'out' && !says.endsWith('Hessian');
+
 /** Compares texts, so that a failure shows all that differ. */
 class Texts {
   readonly #wrong: string[] = [];
@@ -204,32 +224,518 @@ class Texts {
   }
 }
 
+/** All the arrays that a function takes, as arguments and in options. */
+function operandsOf(fn: Fn): string[] {
+  if (fn.isDistance) return [...fn.args.filter((name) => name !== 'gradOutput'), ...fn.more];
+  const weights = ['insideWeights', 'outsideWeights', 'weight.perRow', 'weight.perColumn', 'mask'];
+  const more = fn.more.filter((name) => name !== 'accumulate');
+  // Their derivative is that of one number.
+  const thresholds = fn.more.includes('gradOutput') ? [] : thresholdsOf(fn);
+  return [...fn.args, ...more, ...weights, ...thresholds];
+}
+
+/** Which of the arrays are right as an operand. */
+const bases: { [operand: string]: string } = {
+  gradOutput: 'weights',
+  insideWeights: 'weights',
+  outsideWeights: 'weights',
+  'weight.perRow': 'perRow',
+  'weight.perColumn': 'perColumn',
+  beta: 'perColumn',
+  sigma: 'perColumn',
+  delta: 'perColumn',
+};
+const baseOf = (operand: string): string => bases[operand] ?? operand;
+
+/** Calls a function with these operands, where they have a use. */
+function callWith(smooth: Package, fn: Fn, arrays: Arrays, operands: Arrays, more = {}): unknown {
+  const args = { ...arrays };
+  const options: Arrays = { ...results(fn, arrays), ...more };
+  for (const [operand, array] of Object.entries(operands)) {
+    const [name, layout] = operand.split('.') as [string, string | undefined];
+    if (fn.args.includes(name)) args[name] = array;
+    else options[name] = layout ? { [layout]: array } : array;
+    const isLosses = name === 'out' && (isForward(fn) || fn.args.includes('gradInput'));
+    if (isLosses) options.reduction = 'none';
+    if (baseOf(operand).startsWith('per')) options.rowLength = 3;
+  }
+  return fn.call(smooth, args, options);
+}
+
+const withArguments = [...functions].filter(([, { args }]) => args.length > 0);
+const withOptions = [...functions].filter(([name]) => name !== 'l1Distance');
+
+/** Options that are wrong by their value, or together. */
+const wrongTogether: [(a: Arrays) => Arrays, string][] = [
+  ...[0, -3, 1.5, NaN, Infinity].map((rowLength): [() => Arrays, string] => [
+    () => ({ rowLength }),
+    `RangeError: rowLength must be an integer from 1, got ${rowLength}`,
+  ]),
+  ...(['divisor', 'minDivisor'] as const).flatMap((name) =>
+    [-1, NaN, Infinity].map((value): [() => Arrays, string] => [
+      () => ({ [name]: value }),
+      `RangeError: ${name} must be a finite number from 0, got ${value}`,
+    ]),
+  ),
+  ...(['none', 'sum', 'rows'] as const).flatMap((reduction) =>
+    Object.entries({ divisor: 'elements', minDivisor: 1, onZeroDivisor: 'zero' }).map(
+      ([name, value]): [() => Arrays, string] => [
+        () => ({ reduction, rowLength: 3, [name]: value }),
+        `TypeError: ${name} has a use only with reduction "mean", got "${reduction}"`,
+      ],
+    ),
+  ),
+  ...(['weights', 'nonzeroWeights'] as const).map((divisor): [(a: Arrays) => Arrays, string] => [
+    (a) => ({ divisor, insideWeights: a.weights }),
+    `TypeError: divisor "${divisor}" needs outsideWeights, which are missing`,
+  ]),
+  [() => ({ divisor: 'rows' }), 'TypeError: divisor "rows" needs rowLength, which is missing'],
+  [() => ({ reduction: 'rows' }), 'TypeError: reduction "rows" needs rowLength, which is missing'],
+  [
+    (a) => ({ weight: 1, outsideWeights: a.weights }),
+    'TypeError: weight and outsideWeights are two names of one option; give one of them',
+  ],
+  ...(['insideWeights', 'outsideWeights', 'weight'] as const).flatMap(
+    (name): [(a: Arrays) => Arrays, string][] => [
+      [
+        (a) => ({ [name]: { perRow: a.perRow } }),
+        `TypeError: ${name}.perRow needs rowLength, which is missing`,
+      ],
+      [
+        (a) => ({ [name]: { perColumn: a.perColumn } }),
+        `TypeError: ${name}.perColumn needs rowLength, which is missing`,
+      ],
+      [
+        (a) => ({ [name]: { perRow: a.perRow, perColumn: a.perColumn }, rowLength: 3 }),
+        `TypeError: ${name} must be ${WEIGHTS}, got an Object`,
+      ],
+      [
+        () => ({ [name]: { perRow: [1, 2] }, rowLength: 3 }),
+        `TypeError: ${name}.perRow must be a Float32Array, got an Array`,
+      ],
+      [
+        () => ({ [name]: { perColumn: 2 }, rowLength: 3 }),
+        `TypeError: ${name}.perColumn must be a Float32Array, got 2`,
+      ],
+    ],
+  ),
+];
+
 describe.each(backends)('%s', (_, smooth) => {
   describe.each(places)('%s', (_, place) => {
     const make = place(smooth);
 
-    test.each([...functions].filter(([, { args }]) => args.length > 0))(
-      '%s: arguments of a wrong type',
-      (_, fn) => {
-        const texts = new Texts();
-        for (const arg of fn.args)
-          for (const [described, value] of Object.entries({ ...values, undefined })) {
-            const isUpstream = arg === 'gradOutput';
-            const must = !isUpstream
-              ? 'must be a Float32Array'
-              : fn.isDistance
-                ? 'must be a number'
-                : types.gradOutput;
+    test.each(withArguments)('%s: arguments of a wrong type', (_, fn) => {
+      const texts = new Texts();
+      for (const arg of fn.args)
+        for (const [described, value] of Object.entries({ ...values, undefined })) {
+          const isUpstream = arg === 'gradOutput';
+          const must = isUpstream
+            ? fn.isDistance
+              ? 'must be a number'
+              : types.gradOutput
+            : 'must be a Float32Array';
+          const arrays = arraysFor(make);
+          const call = () => fn.call(smooth, { ...arrays, [arg]: value }, results(fn, arrays));
+          const wanted = `TypeError: ${fn.says}: ${arg} ${must}, got ${described}`;
+          texts.add(`${arg}: ${described}`, thrown(call, arrays), wanted);
+        }
+      texts.check();
+    });
+
+    test.each(withOptions)('%s: options of a wrong type', (_, fn) => {
+      const texts = new Texts();
+      for (const option of optionsOf(fn))
+        for (const [described, value] of Object.entries(values)) {
+          const type = types[option] as string;
+          const must =
+            fn.isDistance && type.endsWith('or a Float32Array') ? 'must be a number' : type;
+          if (described === 'true' && must === 'must be true or false') continue;
+          const isName = described === '"1"' && must.includes('one of');
+          const arrays = arraysFor(make);
+          const call = () => fn.call(smooth, arrays, { ...results(fn, arrays), [option]: value });
+          texts.add(
+            `${option}: ${described}`,
+            thrown(call, arrays),
+            `${isName ? 'RangeError' : 'TypeError'}: ${fn.says}: ${option} ${must}, got ${described}`,
+          );
+        }
+      texts.check();
+    });
+
+    test.each(withOptions)('%s: options of a wrong value', (_, fn) => {
+      const texts = new Texts();
+      const of = (options: (a: Arrays) => Arrays, wanted: string) => {
+        const arrays = arraysFor(make);
+        const all = options(arrays);
+        const call = () => fn.call(smooth, arrays, { ...results(fn, arrays), ...all });
+        const [error, ...text] = wanted.split(': ');
+        texts.add(
+          Object.keys(all).join(),
+          thrown(call, arrays),
+          `${error}: ${fn.says}: ${text.join(': ')}`,
+        );
+      };
+      for (const name of thresholdsOf(fn))
+        for (const value of [-1, -1e-45, -Infinity, NaN])
+          of(
+            () => ({ [name]: value }),
+            `RangeError: ${name} must be a number from 0, got ${value}`,
+          );
+      if (fn.threshold === 'beta')
+        of(
+          () => ({ beta: 1, sigma: 3 }),
+          'TypeError: beta (1) and sigma (3) both set the threshold, beta = 1 / sigma^2; give one of them',
+        );
+      if (fn.isDistance) return texts.check();
+
+      for (const name of thresholdsOf(fn))
+        of(
+          (a) => ({ [name]: a.perColumn }),
+          `TypeError: ${name} for each column needs rowLength, which is missing`,
+        );
+      for (const [options, wanted] of wrongTogether) of(options, wanted);
+      texts.check();
+    });
+
+    test.each(withOptions)('%s: options that it does not have', (_, fn) => {
+      const texts = new Texts();
+      const known = optionsOf(fn);
+      for (const option of ['reduce', 'Beta', ...Object.keys(types)].filter(
+        (name) => !known.includes(name),
+      )) {
+        const arrays = arraysFor(make);
+        const call = () => fn.call(smooth, arrays, { ...results(fn, arrays), [option]: undefined });
+        const hint =
+          option === 'delta'
+            ? 'delta is the threshold of huberLoss; smooth L1 has beta or sigma'
+            : option === 'beta' || option === 'sigma'
+              ? `${option} is the threshold of smoothL1Loss`
+              : `there are ${known.join(', ')}`;
+        texts.add(
+          option,
+          thrown(call, arrays),
+          `TypeError: ${fn.says}: there is no option "${option}"; ${hint}`,
+        );
+      }
+      for (const [described, value] of Object.entries({
+        ...values,
+        'a Float32Array': f32(1),
+        5: 5,
+      })) {
+        if (described === 'an Object') continue;
+        const arrays = arraysFor(make);
+        const wanted = `TypeError: ${fn.says}: options must be an object, got ${described}`;
+        texts.add(
+          described,
+          thrown(() => fn.call(smooth, arrays, value), arrays),
+          wanted,
+        );
+      }
+      texts.check();
+    });
+
+    test.each(withArguments)('%s: arrays of a wrong length', (_, fn) => {
+      const texts = new Texts();
+      const of = (name: string, options: Arrays, args: Arrays, wanted: string) => {
+        const arrays = arraysFor(make);
+        const call = () =>
+          fn.call(smooth, { ...arrays, ...args }, { ...results(fn, arrays), ...options });
+        texts.add(name, thrown(call, arrays), `RangeError: ${fn.says}: ${wanted}`);
+      };
+      const five = make(f32(1, 2, 3, 4, 5));
+      const bytes = make(Uint8Array.of(1, 1, 1, 1, 1));
+      const [a, b] = fn.isDistance ? ['p', 'q'] : ['input', 'target'];
+      of(a, {}, { [a]: five }, `${a} has length 5 and ${b} has length 6; they must be equal`);
+      of(b, {}, { [b]: five }, `${a} has length 6 and ${b} has length 5; they must be equal`);
+      const elements = `it must be 6, one for each element of ${a}`;
+      for (const name of ['gradInput', 'gradGradInput'])
+        if (fn.args.includes(name))
+          of(name, {}, { [name]: five }, `${name} has length 5; ${elements}`);
+      for (const name of GRADS)
+        if (fn.more.includes(name))
+          of(name, { [name]: five }, {}, `${name} has length 5; ${elements}`);
+      const losses = isForward(fn) || fn.args.includes('gradInput');
+      if (fn.more.includes('out')) {
+        const none = losses ? { reduction: 'none' } : {};
+        of('out', { ...none, out: five }, {}, `out has length 5; ${elements}`);
+        if (losses)
+          of(
+            'out',
+            { reduction: 'rows', rowLength: 3, out: five },
+            {},
+            'out has length 5; it must be 2, one for each row',
+          );
+      }
+      if (fn.isDistance) return texts.check();
+
+      const free = 'it must be 6 (one for each element), unless rowLength says that there are rows';
+      const byRow = 'it must be 6 (one for each element) or 2 (one for each row)';
+      const byColumn = `${byRow} or 3 (one for each column)`;
+      const rowLength = 3;
+      for (const name of ['insideWeights', 'outsideWeights', 'weight']) {
+        of(name, { [name]: five }, {}, `${name} has length 5; ${free}`);
+        of(name, { [name]: five, rowLength }, {}, `${name} has length 5; ${byColumn}`);
+        of(
+          name,
+          { [name]: { perRow: five }, rowLength },
+          {},
+          `${name}.perRow has length 5; it must be 2, one for each row`,
+        );
+        of(
+          name,
+          { [name]: { perColumn: five }, rowLength },
+          {},
+          `${name}.perColumn has length 5; it must be 3, one for each column`,
+        );
+      }
+      of('mask', { mask: bytes }, {}, `mask has length 5; ${free}`);
+      of('mask', { mask: bytes, rowLength }, {}, `mask has length 5; ${byRow}`);
+      const upstream = fn.args.includes('gradOutput')
+        ? [{}, { gradOutput: five }]
+        : [{ gradOutput: five }, {}];
+      if (fn.args.includes('gradOutput') || fn.more.includes('gradOutput')) {
+        of(
+          'gradOutput',
+          { ...upstream[0] },
+          { ...upstream[1] },
+          `gradOutput has length 5; ${free}`,
+        );
+        of(
+          'gradOutput',
+          { ...upstream[0], rowLength },
+          { ...upstream[1] },
+          `gradOutput has length 5; ${byRow}`,
+        );
+      }
+      of('rowLength', { rowLength: 4 }, {}, 'rowLength 4 does not divide 6, the length of input');
+      of('rowLength', { rowLength: 12 }, {}, 'rowLength 12 does not divide 6, the length of input');
+      if (!fn.more.includes('gradOutput'))
+        for (const name of thresholdsOf(fn)) {
+          of(
+            name,
+            { [name]: five, rowLength },
+            {},
+            `${name} has length 5; it must be 3, one for each column`,
+          );
+          of(
+            name,
+            { [name]: make(f32(1, -2, NaN)), rowLength },
+            {},
+            `${name}[1] must be a number from 0, got -2`,
+          );
+          of(
+            name,
+            { [name]: make(f32(1, 2, NaN)), rowLength },
+            {},
+            `${name}[2] must be a number from 0, got NaN`,
+          );
+        }
+      texts.check();
+    });
+  });
+});
+
+/** An array on a buffer that can be resized. */
+function onResizable(
+  array: Float32Array | Uint8Array,
+  isTracking: boolean,
+): [typeof array, (bytes: number) => void] {
+  const Resizable = ArrayBuffer as unknown as new (
+    bytes: number,
+    options: { maxByteLength: number },
+  ) => ArrayBuffer & { resize(bytes: number): void };
+  const buffer = new Resizable(array.byteLength, { maxByteLength: 1024 });
+  const type = array.constructor as new (
+    buffer: ArrayBuffer,
+    at?: number,
+    n?: number,
+  ) => typeof array;
+  const other = isTracking ? new type(buffer) : new type(buffer, 0, array.length);
+  other.set(array);
+  return [other, (bytes) => buffer.resize(bytes)];
+}
+
+const detach = ({ buffer }: ArrayBufferView): void => {
+  structuredClone(buffer, { transfer: [buffer as ArrayBuffer] });
+};
+
+describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
+  const plain: Make = (values) => values.slice();
+
+  test.each(withArguments)('%s: detached, or out of bounds', (_, fn) => {
+    const texts = new Texts();
+    for (const operand of operandsOf(fn)) {
+      const wanted = `TypeError: ${fn.says}: ${operand} is detached, or lies outside of its resized buffer`;
+      const arrays = arraysFor(plain);
+      const lost = plain(arrays[baseOf(operand)]);
+      detach(lost);
+      texts.add(
+        `${operand} detached`,
+        thrown(() => callWith(smooth, fn, arrays, { [operand]: lost }), arrays),
+        wanted,
+      );
+      const [outside, resize] = onResizable(arrays[baseOf(operand)], false);
+      resize(outside.byteLength - 1);
+      texts.add(
+        `${operand} outside`,
+        thrown(() => callWith(smooth, fn, arrays, { [operand]: outside }), arrays),
+        wanted,
+      );
+    }
+    texts.check();
+  });
+
+  test.each(withOptions)(
+    '%s: an option is read once, and before any array is looked at',
+    (name, fn) => {
+      for (const option of optionsOf(fn)) {
+        const arrays = arraysFor(plain);
+        let count = 0;
+        const options = {
+          get [option]() {
+            count++;
+            detach(arrays.input);
+            detach(arrays.p);
+            return undefined;
+          },
+        };
+        const text = thrown(() => fn.call(smooth, arrays, options));
+        expect(count, option).toBe(1);
+        const first = fn.isDistance ? 'p' : 'input';
+        if (!name.startsWith('new'))
+          expect(text).toBe(
+            `TypeError: ${fn.says}: ${first} is detached, or lies outside of its resized buffer`,
+          );
+      }
+    },
+  );
+
+  test.each(withArguments)('%s: an option that shortens an array', (_, fn) => {
+    const arrays = arraysFor(plain);
+    const [first, second] = fn.isDistance ? ['p', 'q'] : ['input', 'target'];
+    const [tracking, resize] = onResizable(arrays[first], true);
+    if (fn.says === 'l1Distance') return resize(11);
+    const options = {
+      get [fn.isDistance ? 'beta' : 'scale']() {
+        // Two elements, and three bytes.
+        resize(11);
+        return undefined;
+      },
+    };
+    const text = thrown(() => fn.call(smooth, { ...arrays, [first]: tracking }, options), arrays);
+    expect(text).toBe(
+      `RangeError: ${fn.says}: ${first} has length 2 and ${second} has length 6; they must be equal`,
+    );
+  });
+});
+
+const RESULTS = ['out', 'gradInput', ...GRADS];
+
+describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
+  describe.each(places)('%s', (_, place) => {
+    const make = place(smooth);
+
+    test.each(withArguments)('%s: a result that overlaps another operand in part', (_, fn) => {
+      const operands = operandsOf(fn).filter((name) => !thresholdsOf(fn).includes(name));
+      const found = RESULTS.filter((name) => operands.includes(name));
+      if (found.length === 0) return;
+      const texts = new Texts();
+      for (const result of found)
+        for (const operand of operands) {
+          const isResult = found.includes(operand);
+          if (isResult && found.indexOf(operand) <= found.indexOf(result)) continue;
+          const isFull = !/[.]|mask/.test(operand);
+          // In elements of the same block: a little after it, before it, and in its place.
+          for (const [at, from] of [[0, 1], [3, 1], ...(isFull && !isResult ? [] : [[2, 2]])] as [
+            number,
+            number,
+          ][]) {
             const arrays = arraysFor(make);
-            const call = () => fn.call(smooth, { ...arrays, [arg]: value });
+            const block = make(new Float32Array(12).fill(3)) as Float32Array;
+            const { length } = arrays[baseOf(operand)];
+            const other =
+              operand === 'mask'
+                ? new Uint8Array(block.buffer, block.byteOffset + 4 * from, length)
+                : block.subarray(from, from + length);
+            const own = block.subarray(at, at + 6);
+            if (other.byteOffset + other.byteLength <= own.byteOffset) continue;
+            const call = () => callWith(smooth, fn, arrays, { [operand]: other, [result]: own });
+            const inputs = fn.isDistance ? 'p or q' : 'input or target';
+            const rule = isResult
+              ? 'results must be apart'
+              : `it must be apart from it, or exactly ${inputs}`;
+            const wanted = `RangeError: ${fn.says}: ${result} overlaps ${operand.split('.')[0]}; ${rule}`;
             texts.add(
-              `${arg}: ${described}`,
-              thrown(call, arrays),
-              `TypeError: ${fn.says}: ${arg} ${must}, got ${described}`,
+              `${result} ${at}, ${operand} ${from}`,
+              thrown(call, { ...arrays, block }),
+              wanted,
             );
           }
-        texts.check();
-      },
-    );
+        }
+      texts.check();
+    });
+  });
+
+  const losses = withArguments.filter(([, { isDistance }]) => !isDistance);
+  test.each(losses)('%s: copy "throw" and an array that is elsewhere', (_, fn) => {
+    const texts = new Texts();
+    for (const operand of operandsOf(fn).filter((name) => !thresholdsOf(fn).includes(name))) {
+      const arrays = arraysFor((values) => inKernel(smooth, values));
+      const elsewhere = arrays[baseOf(operand)].slice();
+      const call = () => callWith(smooth, fn, arrays, { [operand]: elsewhere }, { copy: 'throw' });
+      const [name] = operand.split('.');
+      const maker = name === 'mask' ? 'uint8' : 'float32';
+      texts.add(
+        operand,
+        thrown(call, { ...arrays, elsewhere }),
+        `TypeError: ${fn.says}: ${name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${maker}() makes arrays there`,
+      );
+    }
+    texts.check();
+  });
+});
+
+describe.each(backends)('%s: other wrong calls', (_, smooth) => {
+  const [x, y] = [f32(1, 2, 3, 4), f32(4, 3, 2, 1)];
+  const errors: [string, () => unknown, string][] = [
+    [
+      'weights that fit rows and columns alike',
+      () => smooth.l1Loss(x, y, { rowLength: 2, insideWeights: f32(1, 2) }),
+      'RangeError: l1Loss: insideWeights has length 2, which fits the rows as well as the columns; say which: { perRow: ... } or { perColumn: ... }',
+    ],
+    [
+      'an array of thresholds where one is differentiated',
+      () => smooth.smoothL1LossBetaGrad(x, y, { rowLength: 2, beta: f32(1, 2) }),
+      'TypeError: smoothL1LossBetaGrad: beta must be one number, not one for each column',
+    ],
+    [
+      'upstream numbers where the mean of the weights is part of a gradient',
+      () =>
+        smooth.l1LossBackward(x, x, y, {
+          weight: y,
+          divisor: 'weights',
+          gradOutsideWeights: x.slice(),
+        }),
+      'TypeError: l1LossBackward: gradOutsideWeights with divisor "weights" needs one number as gradOutput, got a Float32Array',
+    ],
+    [
+      'no place for a result, and no copy allowed',
+      () => smooth.l1LossBackward(1, smooth.float32(x), smooth.float32(y), { copy: 'throw' }),
+      'TypeError: l1LossBackward: out is missing, and copy: "throw" forbids a new array outside of the kernel\'s memory',
+    ],
+    ...(['sum', 'mean'] as const).map((reduction): [string, () => unknown, string] => [
+      `a place for the losses of a ${reduction}`,
+      () => smooth.huberLoss(x, y, { reduction, out: x.slice() }),
+      `TypeError: huberLoss: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+    ]),
+    [
+      'a place for the losses of a mean that is made with its gradient',
+      () => new smooth.HuberLoss().withGrad(x, y, x.slice(), { out: x.slice() }),
+      'TypeError: HuberLoss: out has a use only with reduction "none" or "rows", got "mean"',
+    ],
+  ];
+  test.each(errors)('%s', (_, call, text) => {
+    expect(thrown(call)).toBe(text);
   });
 });

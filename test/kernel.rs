@@ -161,8 +161,10 @@ fn mask(case: &mut Case) {
     }
 }
 
+type Reshape = fn(&mut Case);
+
 /// What can be added to any pass.
-const SHAPES: &[(&str, fn(&mut Case))] = &[
+const SHAPES: &[(&str, Reshape)] = &[
     ("plain", |_| {}),
     ("weighted", weigh),
     ("one number for a weight", |case| {
@@ -275,7 +277,8 @@ fn every_pass_and_shape_agrees_with_the_textbook() {
     for (name, case) in every_case() {
         let _trying = Trying(|| about(name, &case));
         let outcome = check(&case, &WHOLE);
-        for &offset in OFFSETS {
+        // Long arrays take time, and say no more about the place within a vector.
+        for &offset in if case.len() < LEAF / 2 { OFFSETS } else { &OFFSETS[..1] } {
             assert_same(&run(&case, &Plan { offset, margin: 9, ..WHOLE }), &outcome);
         }
     }

@@ -228,7 +228,7 @@ fn curve_of(form: Form, threshold: f32) -> CurveNumbers {
 /// The inverse, rounded so that the slope at the threshold is exactly 1.
 fn inverse_of(beta: f32) -> f32 {
     let inverse = 1.0 / beta;
-    if beta * inverse < 1.0 { inverse.next_up() } else { inverse }
+    if beta * inverse < 1.0 { f32::from_bits(inverse.to_bits() + 1) } else { inverse }
 }
 
 /// How a case is laid out and cut into calls.
@@ -266,7 +266,7 @@ impl Outcome {
     pub fn bits(&self) -> Vec<u64> {
         let totals = [self.loss, self.count, self.row];
         let values = self.outputs.iter().flatten().map(|&x| f64::from(x));
-        totals.into_iter().chain(values).map(|x| bits_of(x)).collect()
+        totals.into_iter().chain(values).map(bits_of).collect()
     }
 }
 

@@ -1,0 +1,114 @@
+// What takes part in a bench.
+
+import type { Pool } from './data.ts';
+
+/** The mean loss; the gradient of the mean to the input; both. */
+export type Operation = 'forward' | 'backward' | 'fused';
+export const OPERATIONS: readonly Operation[] = ['forward', 'backward', 'fused'];
+
+/**
+ * The bytes of an element that an operation cannot do without: two floats are read; a gradient is
+ * one float that is written, and out of the second-level cache its line is read first.
+ */
+export const BYTES: Readonly<Record<Operation, number>> = { forward: 8, backward: 16, fused: 16 };
+
+/** How a contender does an operation, counted from its source. */
+export interface Cost {
+  /** Times that it goes over memory. */
+  readonly passes: number;
+  /** Bytes an element that it reads and writes, with the reads that stores cause. */
+  readonly bytes: number;
+}
+
+export interface Task {
+  readonly operation: Operation;
+  readonly n: number;
+  /** Pieces of `n` elements, one after the other in the pool, on which calls take turns. */
+  readonly windows: number;
+  readonly threads: number;
+  readonly pool: Pool;
+}
+
+export interface Contender {
+  readonly name: string;
+  /** Without an entry, it does not do that operation. */
+  readonly costs: Partial<Record<Operation, Cost>>;
+  /** Gets ready for a task, or says why it cannot take part. */
+  prepare(task: Task): Promise<Run | string> | Run | string;
+  /** Ends what it started. */
+  close?(): void;
+}
+
+export interface Run {
+  /** Does so many calls and returns the milliseconds that they took. */
+  time(calls: number): number | Promise<number>;
+  /** One call on the first window. `undefined`: this is no loss, only its memory traffic. */
+  check(): Outcome | Promise<Outcome> | undefined;
+  dispose(): void;
+}
+
+export interface Outcome {
+  readonly loss?: number | undefined;
+  readonly gradient?: ArrayLike<number> | undefined;
+}
+
+/** The arrays of one call. */
+export interface Window {
+  readonly input: Float32Array;
+  readonly target: Float32Array;
+  readonly grad: Float32Array;
+}
+
+export const ONE_PASS: Record<Operation, Cost> = {
+  forward: { passes: 1, bytes: 8 },
+  backward: { passes: 1, bytes: 16 },
+  fused: { passes: 1, bytes: 16 },
+};
+
+/** The run of a function that returns a loss, if any, and leaves the gradient in its window. */
+export function runOf<W extends Window>(
+  { operation }: Task,
+  windows: readonly W[],
+  call: (window: W) => number,
+  dispose = () => {},
+): Run {
+  const loop = loopOf(call, windows);
+  return {
+    time: (calls) => {
+      const start = performance.now();
+      loop(calls);
+      return performance.now() - start;
+    },
+    check: () => {
+      const first = windows[0]!;
+      first.grad.fill(NaN);
+      const loss = call(first);
+      return {
+        loss: operation === 'backward' ? undefined : loss,
+        gradient: operation === 'forward' ? undefined : first.grad,
+      };
+    },
+    dispose,
+  };
+}
+
+/**
+ * A loop of its own for each contender. Engines collect what they know about a call by its place in
+ * the source: with one loop for all, every contender would be called as one of many.
+ */
+export function loopOf<W>(call: (window: W) => unknown, windows: readonly W[]) {
+  const make = new Function(
+    'call',
+    'windows',
+    `let next = 0;
+    let last;
+    return (calls) => {
+      for (let i = 0; i < calls; i++) {
+        last = call(windows[next]);
+        if (++next === windows.length) next = 0;
+      }
+      return last;
+    };`,
+  );
+  return make(call, windows) as (calls: number) => unknown;
+}

@@ -1,0 +1,96 @@
+// What a user's compiler makes of the declarations. Nothing runs this file: package.test.ts has it
+// checked against the published types, strictly and with all of their own text.
+import {
+  type Backend,
+  backend,
+  copiedBytes,
+  float32,
+  free,
+  getNumThreads,
+  HuberLoss,
+  huberLoss,
+  huberLossDeltaGrad,
+  type KernelArray,
+  L1Loss,
+  l1Distance,
+  l1Loss,
+  l1LossBackward,
+  l1LossWithGrad,
+  load,
+  type Reduction,
+  SmoothL1Loss,
+  type SmoothL1Options,
+  setNumThreads,
+  smoothL1Loss,
+  smoothL1LossBackward,
+  smoothL1LossHessian,
+  smoothL1LossWithGrad,
+  uint8,
+} from 'smooth-l1';
+import * as reference from 'smooth-l1/reference';
+
+type Same<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+
+/** Takes a value whose type is exactly `Expected`. */
+function exactly<Expected>() {
+  return <Actual>(_: Actual, ..._same: Same<Actual, Expected> extends true ? [] : [never]) => {};
+}
+
+const x = float32(4);
+const y = new Float32Array(4);
+exactly<KernelArray<Float32Array>>()(x);
+exactly<KernelArray<Uint8Array>>()(uint8([1, 0]));
+exactly<void>()(free(x));
+
+// A number or an array, by the reduction.
+exactly<number>()(smoothL1Loss(x, y));
+exactly<number>()(smoothL1Loss(x, y, { beta: 2 }));
+exactly<number>()(smoothL1Loss(x, y, { reduction: 'mean' }));
+exactly<number>()(smoothL1Loss(x, y, { reduction: 'sum' }));
+exactly<Float32Array>()(smoothL1Loss(x, y, { reduction: 'none', out: y }));
+exactly<Float32Array>()(huberLoss(x, y, { delta: 2, reduction: 'rows', rowLength: 2 }));
+exactly<number>()(l1LossWithGrad(x, y, x, { reduction: 'sum' }));
+exactly<Float32Array>()(smoothL1LossWithGrad(x, y, x, { reduction: 'none' }));
+declare const reduction: Reduction;
+exactly<number | Float32Array>()(l1Loss(x, y, { reduction }));
+
+exactly<Float32Array>()(smoothL1LossBackward(1, x, y));
+exactly<Float32Array>()(l1LossBackward(y, x, y, { out: y, accumulate: true }));
+exactly<Float32Array>()(smoothL1LossHessian(x, y, { sigma: 3 }));
+exactly<number>()(huberLossDeltaGrad(x, y));
+exactly<number>()(l1Distance(x, y));
+
+exactly<number>()(new SmoothL1Loss().forward(x, y));
+exactly<number>()(new HuberLoss({ delta: 1, reduction: 'sum' }).withGrad(x, y, x));
+exactly<Float32Array>()(new L1Loss({ reduction: 'none' }).forward(x, y));
+exactly<Float32Array>()(new SmoothL1Loss({ sigma: 3 }).backward(1, x, y));
+
+exactly<Promise<void>>()(setNumThreads(2, { onWarning: (message) => message.trim() }));
+exactly<number>()(getNumThreads());
+exactly<number>()(copiedBytes());
+exactly<Backend>()(backend);
+load({ backend: 'wasm', capacity: 2 ** 20 });
+
+// Both entries have the same names.
+exactly<typeof import('smooth-l1')>()(reference);
+
+/** Options that are built up, and arrays that are declared with `using`. */
+export function total(values: Iterable<number>, sigma?: number): number {
+  const options: SmoothL1Options<'sum'> = { reduction: 'sum' };
+  if (sigma !== undefined) options.sigma = sigma;
+  using input = float32(values);
+  return smoothL1Loss(input, new Float32Array(input.length), options);
+}
+
+// What is no use is no option.
+// @ts-expect-error: delta is the threshold of Huber
+smoothL1Loss(x, y, { delta: 1 });
+// @ts-expect-error: there is no such reduction
+smoothL1Loss(x, y, { reduction: 'average' });
+// @ts-expect-error: the numbers must be f32 already
+smoothL1Loss([1], [2]);
+// @ts-expect-error: a mask has one byte for each element
+l1Loss(x, y, { mask: y });
+// @ts-expect-error: L1 has no threshold
+new L1Loss({ beta: 1 });
