@@ -33,6 +33,8 @@ export interface Contender {
   readonly name: string;
   /** Without an entry, it does not do that operation. */
   readonly costs: Partial<Record<Operation, Cost>>;
+  /** The most elements that it is asked for; 2^24 without it. */
+  readonly largest?: number;
   /** Gets ready for a task, or says why it cannot take part. */
   prepare(task: Task): Promise<Run | string> | Run | string;
   /** Ends what it started. */
@@ -58,6 +60,9 @@ export interface Window {
   readonly target: Float32Array;
   readonly grad: Float32Array;
 }
+
+/** Where a contender may go, as far as memory is concerned: beyond any cache. */
+export const FAR = 2 ** 26;
 
 export const ONE_PASS: Record<Operation, Cost> = {
   forward: { passes: 1, bytes: 8 },

@@ -1,8 +1,23 @@
 // The contenders that run in this very engine, and need no package but this one.
 
-import { float32, free, SmoothL1Loss, setNumThreads, smoothL1Loss } from 'smooth-l1';
-import { smoothL1LossBackward, smoothL1LossWithGrad } from 'smooth-l1';
-import { type Contender, ONE_PASS, type Run, runOf, type Task, type Window } from './contender.ts';
+import {
+  float32,
+  free,
+  SmoothL1Loss,
+  setNumThreads,
+  smoothL1Loss,
+  smoothL1LossBackward,
+  smoothL1LossWithGrad,
+} from 'smooth-l1';
+import {
+  type Contender,
+  FAR,
+  ONE_PASS,
+  type Run,
+  runOf,
+  type Task,
+  type Window,
+} from './contender.ts';
 
 /** Windows of plain arrays, outside of the kernel's memory. */
 export function plainWindows({ pool, n, windows }: Task): Window[] {
@@ -29,7 +44,7 @@ export function freeWindows(windows: readonly Window[]): void {
 }
 
 /** The kernel runs with the task's threads; the change takes effect before the clock starts. */
-function threaded(task: Task, run: Run): Run {
+export function threaded(task: Task, run: Run): Run {
   return {
     ...run,
     time: async (calls) => {
@@ -42,6 +57,7 @@ function threaded(task: Task, run: Run): Run {
 export const object: Contender = {
   name: 'smooth-l1',
   costs: ONE_PASS,
+  largest: FAR,
   prepare(task) {
     const loss = new SmoothL1Loss({ beta: task.pool.beta });
     const windows = kernelWindows(task);
@@ -96,6 +112,7 @@ export const staged: Contender = {
 export const naive: Contender = {
   name: 'naive JavaScript',
   costs: ONE_PASS,
+  largest: FAR,
   prepare(task) {
     const { beta } = task.pool;
     const calls = {
@@ -158,6 +175,7 @@ function naiveFused(
 export const branchFree: Contender = {
   name: 'branch-free JavaScript',
   costs: ONE_PASS,
+  largest: FAR,
   prepare(task) {
     const { beta } = task.pool;
     const calls = {
@@ -169,7 +187,7 @@ export const branchFree: Contender = {
   },
 };
 
-function branchFreeForward(input: Float32Array, target: Float32Array, beta: number): number {
+export function branchFreeForward(input: Float32Array, target: Float32Array, beta: number): number {
   let loss = 0;
   for (let i = 0; i < input.length; i++) {
     const d = input[i]! - target[i]!;

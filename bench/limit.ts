@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import binaryen from 'binaryen';
 import { load } from 'smooth-l1';
-import { type Contender, ONE_PASS, runOf } from './contender.ts';
+import { type Contender, FAR, ONE_PASS, runOf } from './contender.ts';
 import { freeWindows, kernelWindows } from './javascript.ts';
 
 interface Exports {
@@ -11,8 +11,13 @@ interface Exports {
   write(x: number, y: number, z: number, n: number): void;
 }
 
+export interface Limit extends Contender {
+  /** Reads `n` floats at each of two places in the kernel's memory. */
+  read(x: number, y: number, n: number): number;
+}
+
 /** To be called before the kernel is used: it shares its memory with this module. */
-export function limit(): Contender {
+export function limit(): Limit {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
   load({ memory });
   const text = readFileSync(new URL('limit.wat', import.meta.url), 'utf8');
@@ -25,6 +30,8 @@ export function limit(): Contender {
   return {
     name: 'limit: WebAssembly that only moves the bytes',
     costs: ONE_PASS,
+    largest: FAR,
+    read: exports.read,
     prepare(task) {
       const windows = kernelWindows(task).map((w) => ({
         ...w,

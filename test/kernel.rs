@@ -311,10 +311,8 @@ fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
     case.row_length = row_length;
     case.inside = operand(KINDS[turn % 4]);
     case.outside = operand(KINDS[turn / 4 % 4]);
-    case.upstream = operand(KINDS[(turn + turn / 4) % 4]);
-    if case.upstream.kind == kind::NUMBER {
-        case.upstream = Operand::number(1.0);
-    }
+    // The wrapper has one number for the upstream gradient be a part of `grad_scale`.
+    case.upstream = operand(KINDS[1 + (turn + turn / 16) % 3]);
     let kind = MASK_KINDS[turn % 3];
     case.mask = Operand { kind, values: noise.mask(len_of(kind, n, row_length)) };
     if kind == kind::NUMBER {
@@ -402,17 +400,27 @@ fn documented_leaf(terms: &[f32]) -> f64 {
     (a + b) + (c + d)
 }
 
+/// Residuals of so many sizes that a sum in any other order has other bits, in f64 too.
+fn wide_case(want: u32, n: usize) -> Case {
+    let mut case = case(want, n);
+    let mut noise = Noise(8);
+    for x in &mut case.input {
+        *x *= 2.0_f32.powi((noise.next() % 60) as i32);
+    }
+    case
+}
+
 #[test]
 #[cfg_attr(miri, ignore = "about values alone")]
 fn a_sum_is_the_documented_sum_of_the_losses() {
     for &n in LENGTHS {
         for (name, reshape) in SHAPES {
-            let mut losses = case(want::STORE, n);
+            let mut losses = wide_case(want::STORE, n);
             losses.scale = 1.0;
             reshape(&mut losses);
             let expected = documented_sum(run(&losses, &WHOLE).output(Name::Out));
             for want in [want::SUM, want::SUM_GRAD, want::SUM_GRAD | want::UPSTREAM] {
-                let mut sum = case(want, n);
+                let mut sum = wide_case(want, n);
                 reshape(&mut sum);
                 let actual = run(&sum, &WHOLE).loss;
                 assert_eq!(bits_of(actual), bits_of(expected), "{name}, {n} elements, pass {want}");

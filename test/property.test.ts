@@ -266,23 +266,24 @@ function rowsOf(call: Call): number[] {
   return sums;
 }
 
-const paintedCalls = new Map(
-  [...SHORT, ...LONG].map((n) => [
-    n,
-    [painted(n), painted(n, { reduction: 'none' }), paintedInFull(n)],
-  ]),
-);
+const paintedCalls = new Map([...SHORT, ...LONG].map((n) => [n, [painted(n), paintedInFull(n)]]));
+for (const n of SHORT) paintedCalls.get(n)?.push(painted(n, { reduction: 'none' }));
 
 describe.each(backends)('%s', (_, smooth) => {
-  test.each([...paintedCalls])('%i elements: right at every 4-byte offset', (_, calls) => {
-    for (const call of calls) {
-      const first = outcomes(smooth, call, inKernel);
-      expectRight(call, first, 1e-6);
-      for (let shift = 1; shift < 4; shift++)
-        for (const [role, expected] of Object.entries(first) as [Role, Results][])
-          expectSame(outcome(smooth, role, call, { inKernel: true, shift }), expected);
-    }
-  });
+  test.each([...paintedCalls])(
+    '%i elements: right at every 4-byte offset, and staged',
+    (_, calls) => {
+      for (const call of calls) {
+        const first = outcomes(smooth, call, inKernel);
+        expectRight(call, first, 1e-6);
+        const others: Where[] = [1, 2, 3].map((shift) => ({ inKernel: true, shift }));
+        // To JavaScript all offsets are alike.
+        for (const where of [...(smooth.backend === 'js' ? [] : others), elsewhere])
+          for (const [role, expected] of Object.entries(first) as [Role, Results][])
+            expectSame(outcome(smooth, role, call, where), expected);
+      }
+    },
+  );
 
   test('any options: right', () => {
     check(150, call(tame, shortLength), (call) => {
@@ -422,7 +423,9 @@ describe.each(backends)('%s', (_, smooth) => {
         ...call,
         rowLength,
         threshold:
-          typeof threshold === 'number' ? new Float32Array(rowLength).fill(threshold) : threshold,
+          typeof threshold === 'number' && call.rowLength
+            ? new Float32Array(rowLength).fill(threshold)
+            : threshold,
         insideWeights: inFull(call.insideWeights),
         outsideWeights: inFull(call.outsideWeights),
         mask: call.mask && Uint8Array.from(inFull(call.mask) as Float32Array),
@@ -491,24 +494,22 @@ describe.each(backends)('%s', (_, smooth) => {
     });
   });
 
-  test.each([2 * CHUNK, 2 * CHUNK + 1, 3 * CHUNK - 1])(
-    'a sum of %i elements: the sum of its chunks',
-    (n) => {
-      for (const where of [inKernel, elsewhere]) {
-        const whole: Call = { ...paintedInFull(n), reduction: 'sum', divisor: undefined };
-        const part = <T>(values: T, from: number): T =>
-          (ArrayBuffer.isView(values)
-            ? (values as unknown as Float32Array).subarray(from, from + CHUNK)
-            : values) as T;
-        let sum = 0;
-        for (let from = 0; from < n; from += CHUNK) {
-          const entries = Object.entries(whole).map(([name, values]) => [name, part(values, from)]);
-          sum += outcome(smooth, 'forward', Object.fromEntries(entries), where).loss as number;
-        }
-        expect(outcome(smooth, 'forward', whole, where).loss).toBe(sum);
+  test('a sum of many: the sum of its chunks', () => {
+    const n = 2 * CHUNK + 1;
+    for (const where of [inKernel, elsewhere]) {
+      const whole: Call = { ...paintedInFull(n), reduction: 'sum', divisor: undefined };
+      const part = <T>(values: T, from: number): T =>
+        (ArrayBuffer.isView(values)
+          ? (values as unknown as Float32Array).subarray(from, from + CHUNK)
+          : values) as T;
+      let sum = 0;
+      for (let from = 0; from < n; from += CHUNK) {
+        const entries = Object.entries(whole).map(([name, values]) => [name, part(values, from)]);
+        sum += outcome(smooth, 'forward', Object.fromEntries(entries), where).loss as number;
       }
-    },
-  );
+      expect(outcome(smooth, 'forward', whole, where).loss).toBe(sum);
+    }
+  });
 
   test.each([...rowCalls])('rows of %i elements: right, staged too', (_, call) => {
     const right = rowsOf(call);

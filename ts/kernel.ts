@@ -1,12 +1,10 @@
 // The kernel that is really running, started on first use.
 
 import { compile } from '#module';
+import type { Exports } from './exports.ts';
 import { JOB_WORDS } from './generated/job.ts';
 import { fixedMemory, Heap, sharedMemory } from './heap.ts';
 import { createPlainKernel } from './plain-kernel.ts';
-
-/** The raw exports, as wasm-bindgen typed them from the Rust functions. */
-export type Exports = Pick<typeof import('./generated/smooth_l1.d.ts'), 'run' | 'work_size'>;
 
 /**
  * What computes: `"wasm-shared"`, WebAssembly SIMD over a shared memory that grows; `"wasm"`, the

@@ -2,8 +2,9 @@
 // layout, one element at a time. It rounds to f32 where the SIMD kernel does, so that losses,
 // gradients and row sums are the same to the bit; long sums differ in their last digits, being
 // added in another order.
+
+import type { Exports } from './exports.ts';
 import { count, field, kind, want } from './generated/job.ts';
-import type { Exports } from './kernel.ts';
 
 const { abs, fround } = Math;
 const LARGEST = fround(3.4028234663852886e38);

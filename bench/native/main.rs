@@ -218,10 +218,11 @@ fn main() {
             (["check", path], Some(race)) => {
                 race.next = 0;
                 data.grad[..race.n].fill(f32::NAN);
-                println!("{}", race.call(&mut data));
+                let loss = race.call(&mut data);
                 let bytes: Vec<u8> =
                     data.grad[..race.n].iter().flat_map(|g| g.to_le_bytes()).collect();
                 std::fs::write(path, bytes).unwrap_or_else(|error| panic!("{path}: {error}"));
+                println!("{loss}");
             }
             _ => panic!("what is '{line}'?"),
         }

@@ -1,347 +1,583 @@
 // The protocol of ts/threads.ts and ts/worker.ts as a model, and a search through all that can happen
 // in it: every order of the steps of the calling thread and of its workers. A step is at most one
-// access to shared memory, and bears the name that it has in the code.
+// access to shared memory.
 //
-// What may go wrong: a worker ends at any step, for ever; it fails at its work; it stands still at
-// any step and goes on at any later time, or never, since nothing ever has to take its next step;
-// and the caller's patience may end whenever it waits, whether there is a reason or not.
+// What may go wrong: a worker ends, or fails at its work; any thread stands still before any step,
+// for a while or for ever, since nothing ever has to take its next step; and the caller's patience
+// may end whenever it waits, with a reason or without.
 //
-// The memory of the model is sequentially consistent. This is enough, because the search also looks
-// for data races: without one, JavaScript's memory model allows nothing else.
+// The memory of the model is sequentially consistent. That is enough, since the search looks for
+// data races too: without any, JavaScript's memory model allows nothing else.
 import { AWAKE, BELL, CLAIM, DONE, FAILED, RETIRED } from '../../ts/control.ts';
 
-export interface Setup {
+/** The steps whose order is of the essence. Each list ends where the next thing begins. */
+export interface Program {
+  /** The caller gives a job to the workers; then it claims chunks itself. */
+  readonly publish: readonly string[];
+  /** A worker looks for a chunk: these, then the claim; where there is none, `spin` and `sleep`. */
+  readonly look: readonly string[];
+  /** With a chunk claimed; then come its pieces. */
+  readonly take: readonly string[];
+  /** A piece; as long as there are more, again. */
+  readonly piece: readonly string[];
+  readonly finish: readonly string[];
+  readonly sleep: readonly string[];
+  /** A claim compares CLAIM with what it has read, and sleeping compares BELL with it. */
+  readonly claimCompares: boolean;
+  readonly sleepCompares: boolean;
+  /** When one worker has failed, the chunks of the others are waited for. */
+  readonly waitsForOthers: boolean;
+  /** The memory of a pool is kept until its workers are gone. */
+  readonly keepsMemory: boolean;
+  /** Patience ends. */
+  readonly hasDeadline: boolean;
+}
+
+/** What ts/ does. */
+export const program: Program = {
+  publish: [
+    'write the job',
+    'clear the flags',
+    'DONE = 0',
+    'CLAIM = chunks',
+    'BELL + 1',
+    'read AWAKE',
+    'notify',
+  ],
+  look: ['read BELL', 'read RETIRED'],
+  take: ['read the job'],
+  piece: ['look at RETIRED', 'compute'],
+  finish: ['write sums', 'set flag', 'DONE + 1'],
+  sleep: ['AWAKE - 1', 'wait'],
+  claimCompares: true,
+  sleepCompares: true,
+  waitsForOthers: true,
+  keepsMemory: true,
+  hasDeadline: true,
+};
+
+/** A small instance. */
+export interface Size {
   readonly workers: number;
   readonly chunks: number;
-  /** Pieces of a chunk, with a look at RETIRED before each. */
+  /** Pieces of a chunk. */
   readonly pieces: number;
   /** Calls, one after the other. */
   readonly jobs: number;
-  /** Pools, the first and those that replace a lost one. */
+  /** Pools: the first, and those that replace a lost one. */
   readonly pools: number;
-  /** Cores of the machine: not more threads than that are woken. */
+  /** Not more threads than that are woken. */
   readonly cores: number;
-  /** Workers that end or fail by themselves. */
+  /** Workers that end or fail. */
   readonly faults: number;
-  /** Whether the caller's patience may end. */
-  readonly deadline: boolean;
-  /** A mistake made on purpose. */
-  readonly mistake?: Mistake;
 }
-
-export type Mistake = (typeof MISTAKES)[number];
-export const MISTAKES = [
-  'BELL is not compared before sleeping',
-  'BELL is read after the look for a chunk',
-  'BELL is read after the look at RETIRED',
-  'AWAKE is read before the bell rings',
-  'the bell rings before CLAIM is set',
-  'CLAIM is set before the job is written',
-  'DONE is cleared after CLAIM is set',
-  'a chunk is claimed without a comparison',
-  'the job is read before the claim',
-  'the flag is set before the sums',
-  'DONE is counted before the sums',
-  'DONE is not counted',
-  'RETIRED is not looked at between pieces',
-  'a failed worker ends the wait for the others',
-  'memory is released before the workers are gone',
-  'patience has no end',
-] as const;
 
 export interface Outcome {
   states: number;
-  /** What is wrong, and the steps that lead there; undefined if nothing ever is. */
+  /** What is wrong, and the steps that lead there; undefined if nothing is in any state. */
   wrong?: string;
   steps?: string[];
 }
 
-/** All numbers of a state, one after the other. */
+/** Everything, as small numbers one after the other. */
 type State = number[];
 type Step = [name: string, next: State];
 
-function numbered<Name extends string>(...names: Name[]): Record<Name, number> {
-  return Object.fromEntries(names.map((name, i) => [name, i])) as Record<Name, number>;
-}
+// ---- what a state consists of -----------------------------------------------------------------
+/** The caller: the step it is at, and its variables. Pools and jobs count from 1; 0 is none. */
+const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, MISSING, THEN] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+];
+/** What only the search knows: claimed chunks and results there are, as bits; and so on. */
+const [CLAIMED, RESULTS, LOST_PATIENCE, POOLS, FAULTS] = [10, 11, 12, 13, 14];
+const CALLER = 15;
 
-// ---- what a state holds -----------------------------------------------------------------------
-/** The caller: where it is, its variables, and what only the search knows. */
-const caller = numbered(
-  'at',
-  'job',
-  'pool',
-  'left',
-  'asleep',
-  'computed',
-  'index',
-  'done',
-  'afterwards',
-  // What only the search knows: claimed chunks and present results as bits, and the pools so far.
-  'claimed',
-  'results',
-  'gaveUp',
-  'pools',
-  'faults',
-);
-const CALLER = Object.keys(caller).length;
-
-/** The steps of the caller. */
-const at = numbered(
-  'idle',
-  'write the job',
-  'clear the flags',
-  'DONE = 0',
-  'CLAIM = chunks',
-  'ring BELL',
-  'read AWAKE',
-  'notify',
-  'read CLAIM',
-  'claim',
-  'compute',
-  'write sums',
-  'set flag',
-  'read DONE',
-  'read FAILED',
-  'set RETIRED',
-  'ring BELL for the last time',
-  'notify all',
-  'read flag',
-  'compute the rest',
-  'write the rest of the sums',
-  'set the rest of the flags',
-  'add up',
-  'end',
-);
-const callerSteps = Object.keys(at);
-
-/** A worker. */
-const worker = numbered(
-  'at',
-  'pool',
-  'block',
-  'bell',
-  'left',
-  'index',
-  'piece',
-  'job',
-  // What only the search knows: the job of the chunk it claimed, the pieces it began after its pool
-  // was given up, and whether the caller has heard of its end.
-  'claimed',
-  'late',
-  'reported',
-);
-const WORKER = Object.keys(worker).length;
-
-/** The steps of a worker, and how it may end. */
-const is = numbered(
-  'AWAKE + 1',
-  'read BELL',
-  'read RETIRED',
-  'read the job too early',
-  'read CLAIM',
-  'claim',
-  'read the job',
-  'look at RETIRED',
-  'compute a piece',
-  'write sums',
-  'set flag',
-  'DONE + 1',
-  'FAILED + 1',
-  'spin',
-  'read BELL too late',
-  'AWAKE - 1',
-  'wait',
-  'asleep',
-  'gone',
-  'dead',
-  'dead with a chunk',
-);
-const workerSteps = Object.keys(is);
-
-/** The block of a pool: its words as in control.ts; of the job, which it is; flags; sums. */
-const OWNER = 7;
-const JOB = 8;
+/** The block of a pool: its words as in ts/control.ts, and two more; then the flags and the sums. */
+const [OWNER, ITS_JOB] = [5, 6];
 const WORDS = 10;
 
+/** A worker: the step it is at, where it belongs, and its variables. */
+const [IS, MY_POOL, MY_BLOCK, MY_BELL, MY_LEFT, MY_INDEX, MY_PIECE, MY_JOB] = [
+  0, 1, 2, 3, 4, 5, 6, 7,
+];
+/** What only the search knows: the job it claimed, pieces begun too late, whether its end is known. */
+const [MY_CLAIM, LATE, REPORTED] = [8, 9, 10];
+const WORKER = 11;
+
+class Wrong extends Error {}
+
 // ---- the search -------------------------------------------------------------------------------
-export function explore(setup: Setup): Outcome {
-  const model = new Model(setup);
-  const seen = new Map<string, number>();
-  const queue: State[] = [];
-  const from: number[] = [];
+/** Looks at all states, the nearest first. */
+export function explore(size: Size, chosen: Program = program): Outcome {
+  const { first, steps, check } = modelOf(size, chosen);
+  const seen = new Set<string>();
+  const states: State[] = [];
+  const parents: number[] = [];
   const names: string[] = [];
   const add = (state: State, parent: number, name: string): void => {
     const key = String.fromCharCode(...state);
     if (seen.has(key)) return;
-    seen.set(key, queue.length);
-    queue.push(state);
-    from.push(parent);
+    seen.add(key);
+    states.push(state);
+    parents.push(parent);
     names.push(name);
   };
-  add(model.first(), -1, '');
-  // The queue grows meanwhile.
-  for (let i = 0; i < queue.length; i++) {
+  add(first(), -1, '');
+  for (let i = 0; i < states.length; i++) {
     try {
-      const state = queue[i] as State;
-      model.check(state);
-      for (const [name, next] of model.steps(state)) add(next, i, name);
+      const state = states[i] as State;
+      check(state);
+      for (const [name, next] of steps(state)) add(next, i, name);
+      states[i] = []; // not needed any more
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
-      const steps: string[] = [];
-      for (let j = i; j > 0; j = from[j] as number) steps.unshift(names[j] as string);
-      return { states: queue.length, wrong: error.message, steps };
+      const path: string[] = [];
+      for (let j = i; j > 0; j = parents[j] as number) path.unshift(names[j] as string);
+      return { states: states.length, wrong: error.message, steps: path };
     }
-    // Not looked at again.
-    queue[i] = [];
   }
-  return { states: queue.length };
+  return { states: states.length };
 }
 
-class Wrong extends Error {}
+// ---- the model --------------------------------------------------------------------------------
+function modelOf(size: Size, chosen: Program) {
+  const { chunks, pieces, jobs } = size;
+  const { publish, look, take, piece, finish, sleep } = chosen;
+  const wanted = Math.min(size.workers + 1, size.cores) - 1;
+  const allResults = 2 ** (chunks * pieces) - 1;
 
-class Model {
-  readonly #setup: Setup;
-  readonly #blocks: number[] = [];
-  readonly #workers: number[] = [];
-  readonly #size: number;
-  readonly #allResults: number;
-  /** States of the caller and its block from which it is known to come to an end. */
-  readonly #ending = new Set<string>();
+  const callerSteps = [
+    'outside',
+    ...publish,
+    ...['read CLAIM', 'claim', 'compute', 'write sums', 'set flag'],
+    ...['read DONE', 'read FAILED'],
+    ...['RETIRED = 1', 'BELL + 1, the last', 'notify all'],
+    ...['read a flag', 'compute the rest', 'write its sums', 'set its flag'],
+    ...['add up', 'end'],
+  ];
+  const workerSteps = [
+    'AWAKE + 1',
+    ...look,
+    ...['read CLAIM', 'claim'],
+    ...[...take, ...piece, ...finish],
+    ...['spin', ...sleep, 'asleep'],
+    ...['FAILED + 1', 'gone', 'gone with a chunk'],
+  ];
+  const at = placesOf(callerSteps);
+  const is = placesOf(workerSteps);
+  const top = is(look[0] as string);
+  /** The steps of a worker that has a chunk. */
+  const holding = new Set(
+    [...take, ...piece, ...finish.slice(0, finish.indexOf('DONE + 1') + 1), 'FAILED + 1'].map(is),
+  );
 
-  constructor(setup: Setup) {
-    this.#setup = setup;
-    const { workers, pools, chunks, pieces } = setup;
-    const block = WORDS + 2 * chunks;
-    for (let i = 0; i < pools; i++) this.#blocks.push(CALLER + i * block);
-    for (let i = 0; i < pools * workers; i++)
-      this.#workers.push(CALLER + pools * block + i * WORKER);
-    this.#size = CALLER + pools * block + pools * workers * WORKER;
-    this.#allResults = 2 ** (chunks * pieces) - 1;
+  const blockLength = WORDS + 2 * chunks;
+  const blocks = Array.from({ length: size.pools }, (_, i) => CALLER + i * blockLength);
+  const firstWorker = CALLER + size.pools * blockLength;
+  const workers = Array.from(
+    { length: size.pools * size.workers },
+    (_, i) => firstWorker + i * WORKER,
+  );
+  const get = (s: State, place: number): number => s[place] as number;
+  const flag = (block: number, index: number): number => block + WORDS + index;
+  const sum = (block: number, index: number): number => block + WORDS + chunks + index;
+  const blockAt = (s: State, place: number): number => blocks[get(s, place)] as number;
+  const team = (s: State, pool: number): number[] =>
+    workers.filter((w) => get(s, w + MY_POOL) === pool);
+  const isGone = (s: State, w: number): boolean => get(s, w + IS) >= is('gone');
+
+  function first(): State {
+    const s: State = new Array(firstWorker + workers.length * WORKER).fill(0);
+    s[JOB] = 1;
+    for (const w of workers) s[w + IS] = is('gone');
+    startPool(s);
+    return s;
   }
 
-  first(): State {
-    const state: State = new Array(this.#size).fill(0);
-    for (const w of this.#workers) state[w + worker.at] = is.dead;
-    state[caller.faults] = this.#setup.faults;
-    this.#startPool(state);
-    return state;
-  }
-
-  steps(s: State): Step[] {
-    const steps = this.#callerSteps(s);
-    for (const w of this.#workers) steps.push(...this.#workerSteps(s, w));
-    return steps;
+  function steps(s: State): Step[] {
+    return [stepsOfCaller(s), ...workers.map((w) => stepsOfWorker(s, w))].flat();
   }
 
   // ---- what must hold in every state
-  check(s: State): void {
-    const { workers, cores, chunks, deadline, mistake } = this.#setup;
-    const step = at0(s);
-    if (s[caller.pool] !== 0) {
-      const block = this.#block(s);
-      const own = this.#poolOf(s, get(s, caller.pool));
-      const count = (...steps: number[]): number =>
-        own.filter((w) => steps.includes(get(s, w + worker.at))).length;
-      const asleep = count(is.asleep);
+  const ending = new Set<string>();
 
-      if (get(s, block + RETIRED) === 0) {
-        const isRung = step > at.notify && step < at['set RETIRED'];
-        const lost = count(is.dead, is['dead with a chunk']);
-        const wanted = Math.min(workers + 1, cores) - 1;
-        if (isRung && get(s, block + CLAIM) > 0 && asleep > workers - wanted + lost)
-          throw new Wrong('a wake-up is lost');
-
-        const isWaiting = step === at['read DONE'] || step === at['read FAILED'];
-        const missing = chunks - get(s, caller.computed) - get(s, block + DONE);
-        if (isWaiting && missing - get(s, block + FAILED) !== own.filter((w) => holds(s, w)).length)
-          throw new Wrong('the caller waits for a chunk that nobody has');
-
-        if (
-          (step === at['write the job'] && count(is['read the job'], is['compute a piece']) > 0) ||
-          (step === at['write the job'] && count(is['read the job too early']) > 0) ||
-          (step === at['clear the flags'] && count(is['set flag']) > 0) ||
-          (step === at['add up'] && count(is['compute a piece'], is['write sums']) > 0)
-        )
-          throw new Wrong('a data race');
-      } else {
-        const isRetiring = step === at['ring BELL for the last time'] || step === at['notify all'];
-        if (!isRetiring && asleep > 0)
-          throw new Wrong('a worker of a pool that is over sleeps for ever');
-      }
-    }
-    if (deadline || mistake === 'patience has no end') this.#checkEnding(s);
-  }
-
-  /** Whatever the workers do, or not, the caller alone comes to an end. */
-  #checkEnding(state: State): void {
-    const keyOf = (s: State): string =>
-      String.fromCharCode(...s.slice(0, (this.#workers[0] as number) + 0));
+  function check(s: State): void {
+    const step = get(s, AT);
+    const own = get(s, POOL);
+    if (own !== 0) checkPool(s, step, blockAt(s, BLOCK), team(s, own));
+    // Whatever the workers do, or not, the caller alone comes to the end of its call.
     const passed: string[] = [];
-    for (let s = state; at0(s) !== at.idle && at0(s) !== at.end; ) {
-      const key = keyOf(s);
-      if (this.#ending.has(key)) break;
+    for (let t = s; get(t, AT) !== at('outside') && get(t, AT) !== at('end'); ) {
+      const key = String.fromCharCode(...t.slice(0, firstWorker));
+      if (ending.has(key)) break;
       if (passed.includes(key)) throw new Wrong('the caller waits for ever');
       passed.push(key);
-      // The last of several ways is that of lost patience.
-      s = (this.#callerSteps(s).at(-1) as Step)[1];
+      // Of several ways, losing patience is the last.
+      t = (stepsOfCaller(t).at(-1) as Step)[1];
     }
-    for (const key of passed) this.#ending.add(key);
+    for (const key of passed) ending.add(key);
+  }
+
+  function checkPool(s: State, step: number, block: number, own: number[]): void {
+    const count = (...names: string[]): number =>
+      own.filter((w) => names.includes(workerSteps[get(s, w + IS)] as string)).length;
+    const asleep = count('asleep');
+    if (get(s, block + RETIRED) !== 0) {
+      if (step !== at('BELL + 1, the last') && step !== at('notify all') && asleep > 0)
+        throw new Wrong('a worker of a pool that is over sleeps for ever');
+      return;
+    }
+    const isCalled = step > publish.length && step <= at('read FAILED');
+    const lost = count('gone', 'gone with a chunk');
+    if (isCalled && get(s, block + CLAIM) > 0 && asleep > size.workers - wanted + lost)
+      throw new Wrong('a wake-up is lost');
+
+    const isWaiting = step === at('read DONE') || step === at('read FAILED');
+    const held = own.filter((w) => holding.has(get(s, w + IS))).length + count('gone with a chunk');
+    const open = chunks - get(s, COMPUTED) - get(s, block + DONE) - get(s, block + FAILED);
+    if (isWaiting && open !== held) throw new Wrong('the caller waits for what nobody does');
+
+    // Both could be the next step: nothing orders them.
+    const isRace =
+      (step === at('write the job') && count('read the job', 'compute') > 0) ||
+      (step === at('clear the flags') && count('set flag') > 0) ||
+      (step === at('add up') && count('compute', 'write sums') > 0);
+    if (isRace) throw new Wrong('a data race');
   }
 
   // ---- threads.ts
-  #callerSteps(s: State): Step[] {
-    const { workers, chunks, jobs, pools, cores, deadline, mistake } = this.#setup;
-    const step = at0(s);
-    const name = `caller: ${callerSteps[step]}`;
-    if (step === at.idle) return this.#turn(s);
-    if (step === at.end) return [];
+  function stepsOfCaller(s: State): Step[] {
+    const name = callerSteps[get(s, AT)] as string;
     const next = s.slice();
-    const block = this.#block(s);
+    const block = blockAt(s, BLOCK);
+    const index = get(s, INDEX);
     const go = (to: number): Step[] => {
-      next[caller.at] = to;
-      return [[name, next]];
+      next[AT] = to;
+      return [[`caller: ${name}`, next]];
     };
-    const add = (place: number, n: number): void => {
-      next[place] = get(s, place) + n;
-    };
-    const swap = (is: Mistake, first: number, second: number, then: number): number => {
-      // In the wrong order, the second step comes first.
-      if (mistake !== is) return step === first ? second : then;
-      return step === second ? first : then;
-    };
-    const index = get(s, caller.index);
-    const bit = (i: number): number => 2 ** i;
+    const advance = (): Step[] => go(get(s, AT) + 1);
 
-    switch (step) {
+    switch (name) {
+      case 'outside':
+        return outside(s);
+      case 'end':
+        return [];
+
       // runTogether
-      case at['write the job']:
-        next[block + JOB] = get(s, caller.job);
-        return go(
-          mistake === 'CLAIM is set before the job is written'
-            ? at['ring BELL']
-            : at['clear the flags'],
-        );
-      case at['clear the flags']:
-        for (let i = 0; i < chunks; i++) next[block + WORDS + i] = 0;
-        return go(
-          mistake === 'DONE is cleared after CLAIM is set' ? at['CLAIM = chunks'] : at['DONE = 0'],
-        );
-      case at['DONE = 0']:
+      case 'write the job':
+        next[block + ITS_JOB] = get(s, JOB);
+        return advance();
+      case 'clear the flags':
+        next.fill(0, flag(block, 0), flag(block, chunks));
+        return advance();
+      case 'DONE = 0':
         next[block + DONE] = 0;
-        if (mistake === 'the bell rings before CLAIM is set') return go(at['ring BELL']);
-        return go(
-          mistake === 'DONE is cleared after CLAIM is set' ? at['ring BELL'] : at['CLAIM = chunks'],
-        );
-      case at['CLAIM = chunks']:
+        return advance();
+      case 'CLAIM = chunks':
         next[block + CLAIM] = chunks;
-        next[caller.claimed] = 0;
-        if (mistake === 'CLAIM is set before the job is written') return go(at['write the job']);
-        if (mistake === 'DONE is cleared after CLAIM is set') return go(at['DONE = 0']);
-        if (mistake === 'AWAKE is read before the bell rings') return go(at['read AWAKE']);
-        return go(swap('the bell rings before CLAIM is set', at['CLAIM = chunks'], at['ring BELL'], at['read AWAKE']));
+        return advance();
+      case 'BELL + 1':
+        next[block + BELL] = get(s, block + BELL) + 1;
+        return advance();
+      case 'read AWAKE':
+        next[ASLEEP] = Math.max(wanted - get(s, block + AWAKE), 0);
+        return advance();
+      case 'notify': {
+        const sleepers = team(s, get(s, POOL)).filter((w) => get(s, w + IS) === is('asleep'));
+        return choices(sleepers, get(s, ASLEEP)).map((woken) => {
+          const then = next.slice();
+          for (const w of woken) then[w + IS] = is('AWAKE + 1');
+          then[ASLEEP] = 0;
+          then[AT] = get(s, AT) + 1;
+          return [`caller: notify ${woken.length}`, then];
+        });
+      }
+
+      // claim, compute, finish
+      case 'read CLAIM':
+        next[LEFT] = get(s, block + CLAIM);
+        return get(next, LEFT) > 0 ? advance() : go(at('read DONE'));
+      case 'claim': {
+        const left = claim(s, next, block, get(s, LEFT));
+        if (left < 0) next[INDEX] = chunks - get(s, LEFT);
+        next[LEFT] = Math.max(left, 0);
+        return left < 0 ? advance() : go(left > 0 ? at('claim') : at('read DONE'));
+      }
+      case 'compute':
+      case 'compute the rest':
+        for (let p = 0; p < pieces; p++) next[RESULTS] = get(next, RESULTS) | bit(index, p);
+        return advance();
+      case 'write sums':
+      case 'write its sums':
+        next[sum(block, index)] = get(s, JOB);
+        return advance();
+      case 'set flag':
+        next[flag(block, index)] = 1;
+        next[INDEX] = 0;
+        next[COMPUTED] = get(s, COMPUTED) + 1;
+        return go(at('read CLAIM'));
+
+      // isFinished
+      case 'read DONE':
+        next[MISSING] = chunks - get(s, COMPUTED) - get(s, block + DONE);
+        return go(next[MISSING] === 0 ? at('add up') : at('read FAILED'));
+      case 'read FAILED': {
+        const failed = get(s, block + FAILED);
+        next[MISSING] = 0;
+        next[THEN] = at('read a flag');
+        if (failed > 0 && (failed === get(s, MISSING) || !chosen.waitsForOthers))
+          return go(at('RETIRED = 1'));
+        const again = s.slice();
+        again[AT] = at('read DONE');
+        again[MISSING] = 0;
+        const ways: Step[] = [['caller: waits', again]];
+        if (!chosen.hasDeadline) return ways;
+        next[LOST_PATIENCE] = 1;
+        next[AT] = at('RETIRED = 1');
+        return [...ways, ['caller: loses patience', next]];
+      }
+
+      // lose, retire
+      case 'RETIRED = 1':
+        next[block + RETIRED] = 1;
+        return advance();
+      case 'BELL + 1, the last':
+        next[block + BELL] = get(s, block + BELL) + 1;
+        return advance();
+      case 'notify all':
+        for (const w of team(s, get(s, POOL)))
+          if (get(s, w + IS) === is('asleep')) next[w + IS] = is('AWAKE + 1');
+        next[POOL] = 0;
+        if (!chosen.keepsMemory) next[block + OWNER] = 0;
+        release(next);
+        return go(get(s, THEN));
+
+      // what is missing
+      case 'read a flag':
+        if (index === chunks) return go(at('add up'));
+        if (get(s, flag(block, index)) === 0) return advance();
+        next[INDEX] = index + 1;
+        return go(at('read a flag'));
+      case 'set its flag':
+        next[flag(block, index)] = 1;
+        next[INDEX] = index + 1;
+        return go(at('read a flag'));
+      case 'add up':
+        for (let i = 0; i < chunks; i++)
+          if (get(s, sum(block, i)) !== get(s, JOB)) throw new Wrong('the total is wrong');
+        if (get(s, RESULTS) !== allResults) throw new Wrong('a result is missing');
+        if (
+          !get(s, LOST_PATIENCE) &&
+          team(s, get(s, block + OWNER)).some((w) => holding.has(get(s, w + IS)))
+        )
+          throw new Wrong('a worker is still at a chunk, and nobody lost patience');
+        next.fill(0, LEFT, POOLS);
+        next[JOB] = get(s, JOB) + 1;
+        return go(at('outside'));
       default:
-        break;
+        throw new Error(name);
     }
-    return go(at.end);
   }
+
+  /** Between calls: what the program does, and what it is told of. */
+  function outside(s: State): Step[] {
+    const ways: Step[] = [];
+    const way = (name: string, change: (next: State) => void): void => {
+      const next = s.slice();
+      change(next);
+      ways.push([`caller: ${name}`, next]);
+    };
+    const retire = (next: State, then: string): void => {
+      next[THEN] = at(then);
+      next[AT] = at('RETIRED = 1');
+    };
+    for (const w of workers)
+      if (isGone(s, w) && get(s, w + MY_POOL) !== 0 && !get(s, w + REPORTED))
+        way('hears that a worker is gone', (next) => {
+          next[w + REPORTED] = 1;
+          if (get(s, w + MY_POOL) === get(s, POOL)) retire(next, 'outside');
+          else release(next);
+        });
+    if (get(s, JOB) > jobs)
+      way('ends', (next) => (get(s, POOL) ? retire(next, 'end') : (next[AT] = at('end'))));
+    else if (get(s, POOL)) way('calls', (next) => (next[AT] = 1));
+    else {
+      way('calls, alone', (next) => (next[JOB] = get(s, JOB) + 1));
+      if (get(s, POOLS) < size.pools) way('starts another pool', startPool);
+    }
+    return ways;
+  }
+
+  function startPool(s: State): void {
+    const pool = get(s, POOLS) + 1;
+    const index = blocks.findIndex((block) => get(s, block + OWNER) === 0);
+    const block = blocks[index] as number;
+    s[POOLS] = s[POOL] = pool;
+    s[BLOCK] = index;
+    s.fill(0, block, block + blockLength);
+    s[block + OWNER] = pool;
+    for (const w of workers.slice((pool - 1) * size.workers, pool * size.workers)) {
+      s[w + IS] = is('AWAKE + 1');
+      s[w + MY_POOL] = pool;
+      s[w + MY_BLOCK] = index;
+    }
+  }
+
+  /** Blocks of pools that are over, and whose workers are all gone. */
+  function release(s: State): void {
+    for (const block of blocks) {
+      const own = team(s, get(s, block + OWNER));
+      if (get(s, block + RETIRED) && own.every((w) => get(s, w + REPORTED))) s[block + OWNER] = 0;
+    }
+  }
+
+  // ---- control.ts
+  /** Tries to take a chunk where `left` were seen: how many are left instead, or -1 if it is taken. */
+  function claim(s: State, next: State, block: number, left: number): number {
+    const there = get(s, block + CLAIM);
+    if (chosen.claimCompares && there !== left) return there;
+    next[block + CLAIM] = left - 1;
+    // The bits of CLAIMED are those of the job that is there.
+    const fresh = left === chunks ? 0 : get(s, CLAIMED);
+    if (fresh & (1 << left)) throw new Wrong('two threads have the same chunk');
+    next[CLAIMED] = fresh | (1 << left);
+    return -1;
+  }
+
+  // ---- worker.ts
+  function stepsOfWorker(s: State, w: number): Step[] {
+    if (isGone(s, w)) return [];
+    const name = workerSteps[get(s, w + IS)] as string;
+    const block = blockAt(s, w + MY_BLOCK);
+    const ways: Step[] = [];
+    const way = (what: string, to: number): State => {
+      const next = s.slice();
+      next[w + IS] = to;
+      ways.push([`worker ${(w - firstWorker) / WORKER + 1}: ${what}`, next]);
+      return next;
+    };
+    const isOver = get(s, block + RETIRED) !== 0;
+    const mayFail = get(s, FAULTS) < size.faults;
+    if (isOver) way('is terminated', is('gone'));
+    else if (mayFail) {
+      const hasChunk = holding.has(get(s, w + IS));
+      way('ends', is(hasChunk ? 'gone with a chunk' : 'gone'))[FAULTS] = get(s, FAULTS) + 1;
+    }
+    if (name === 'asleep') return ways;
+    if (get(s, block + OWNER) !== get(s, w + MY_POOL))
+      throw new Wrong('a worker uses memory that its pool has given back');
+
+    const go = (to: number): State => way(name, to);
+    const following = get(s, w + IS) + 1;
+    /** To the top of the loop. */
+    const again = (): State => {
+      const next = go(top);
+      next.fill(0, w + MY_LEFT, w + REPORTED);
+      return next;
+    };
+    const advance = (): State => (name === finish.at(-1) ? again() : go(following));
+    const index = get(s, w + MY_INDEX);
+
+    switch (name) {
+      case 'AWAKE + 1':
+        advance()[block + AWAKE] = get(s, block + AWAKE) + 1;
+        break;
+      case 'read BELL':
+        advance()[w + MY_BELL] = get(s, block + BELL);
+        break;
+      case 'read RETIRED':
+        go(isOver ? is('gone') : following);
+        break;
+
+      // findChunk
+      case 'read CLAIM':
+        go(get(s, block + CLAIM) > 0 ? following : is('spin'))[w + MY_LEFT] = get(s, block + CLAIM);
+        break;
+      case 'claim': {
+        const next = go(following);
+        const left = claim(s, next, block, get(s, w + MY_LEFT));
+        next[w + MY_LEFT] = Math.max(left, 0);
+        if (left < 0) {
+          next[w + MY_INDEX] = chunks - get(s, w + MY_LEFT);
+          next[w + MY_CLAIM] = get(s, JOB);
+        } else next[w + IS] = is(left > 0 ? 'claim' : 'spin');
+        break;
+      }
+      case 'read the job':
+        advance()[w + MY_JOB] = get(s, block + ITS_JOB);
+        break;
+      case 'look at RETIRED':
+        if (isOver) again();
+        else advance();
+        break;
+      case 'compute': {
+        const job = get(s, w + MY_CLAIM);
+        if (get(s, w + MY_JOB) !== job) throw new Wrong('a worker computes what it did not claim');
+        const done = get(s, w + MY_PIECE);
+        const isLast = done + 1 === pieces;
+        const next = go(isLast ? following : is(piece[0] as string));
+        next[w + MY_PIECE] = isLast ? 0 : done + 1;
+        if (job === get(s, JOB)) next[RESULTS] = get(s, RESULTS) | bit(index, done);
+        if (isOver) next[w + LATE] = get(s, w + LATE) + 1;
+        if (get(next, w + LATE) > 1) throw new Wrong('a worker begins a piece after RETIRED');
+        if (mayFail && !isOver) way('fails', is('FAILED + 1'))[FAULTS] = get(s, FAULTS) + 1;
+        break;
+      }
+      case 'FAILED + 1':
+        go(is('gone'))[block + FAILED] = get(s, block + FAILED) + 1;
+        break;
+      case 'write sums':
+        advance()[sum(block, index)] = get(s, w + MY_JOB);
+        break;
+      case 'set flag':
+        advance()[flag(block, index)] = 1;
+        break;
+      case 'DONE + 1':
+        advance()[block + DONE] = get(s, block + DONE) + 1;
+        break;
+
+      case 'spin':
+        // Or it goes on spinning, which changes nothing.
+        if (get(s, block + CLAIM) > 0) again();
+        else go(following);
+        break;
+      case 'AWAKE - 1':
+        advance()[block + AWAKE] = get(s, block + AWAKE) - 1;
+        break;
+      case 'wait': {
+        const isSame = get(s, block + BELL) === get(s, w + MY_BELL) || !chosen.sleepCompares;
+        go(isSame ? is('asleep') : is('AWAKE + 1'));
+        break;
+      }
+      default:
+        throw new Error(name);
+    }
+    return ways;
+  }
+
+  function bit(index: number, done: number): number {
+    return 1 << (index * pieces + done);
+  }
+
+  return { first, steps, check };
+}
+
+function placesOf(names: string[]): (name: string) => number {
+  const places = new Map(names.map((name, i) => [name, i]));
+  return (name) => {
+    const place = places.get(name);
+    if (place === undefined) throw new Error(`no step is "${name}"`);
+    return place;
+  };
+}
+
+/** All ways to choose so many of them, or all if there are fewer. */
+function choices(from: number[], count: number): number[][] {
+  if (count >= from.length) return [from];
+  if (count <= 0) return [[]];
+  const [one, ...others] = from;
+  return [
+    ...choices(others, count - 1).map((chosen) => [one as number, ...chosen]),
+    ...choices(others, count),
+  ];
 }

@@ -1,0 +1,86 @@
+// What a bench leaves behind: one JSON file, from which the report and the charts are made.
+
+import type { Cost, Operation } from './contender.ts';
+import type { Data } from './data.ts';
+import type { Machine } from './machine.ts';
+import type { Sample } from './measure.ts';
+
+/** One contender at one task. */
+export interface Row extends Sample {
+  readonly contender: string;
+  readonly operation: Operation;
+  readonly data: Data;
+  readonly n: number;
+  readonly threads: number;
+  /** The smallest memory that holds all that the calls take turns on. */
+  readonly regime: string;
+  readonly cost: Cost;
+}
+
+/** Time an element over ever longer arrays. */
+export interface SizeRow extends Sample {
+  readonly contender: string;
+  readonly n: number;
+  readonly regime: string;
+}
+
+export interface AccuracyRow {
+  readonly contender: string;
+  readonly n: number;
+  /** Of the mean, to the exact one of the same f32 inputs. */
+  readonly relativeError: number;
+}
+
+/** Milliseconds in a process of its own, medians; MiB of memory that it had then. */
+export interface ColdStart {
+  readonly package: string;
+  readonly importMs: number;
+  readonly firstCallMs: number;
+  readonly memoryMiB: number;
+  /** Calls over 65,536 elements until one was as fast as it stays, and the time until then. */
+  readonly callsToSpeed?: number;
+  readonly msToSpeed?: number;
+}
+
+export interface BundleSize {
+  readonly package: string;
+  readonly minified: number;
+  readonly gzipped: number;
+}
+
+export interface EngineRow extends Sample {
+  readonly engine: string;
+  readonly contender: string;
+  readonly operation: Operation;
+  readonly n: number;
+}
+
+export interface Skipped {
+  readonly what: string;
+  readonly why: string;
+}
+
+export interface Results {
+  readonly machine: Machine;
+  readonly rounds: number;
+  /** Random, sorted and real residuals, one thread. */
+  readonly speed: readonly Row[];
+  /** All threads, and one thread of this package as a measure. */
+  readonly threaded: readonly Row[];
+  /** Weighted and masked calls beside the plain one. */
+  readonly paths: readonly Row[];
+  readonly sizes: readonly SizeRow[];
+  readonly accuracy: readonly AccuracyRow[];
+  readonly cold: readonly ColdStart[];
+  readonly bundles: readonly BundleSize[];
+  readonly engines: readonly EngineRow[];
+  readonly skipped: readonly Skipped[];
+}
+
+export const OURS = 'smooth-l1';
+
+/** 4096 -> "4K". */
+export function short(n: number): string {
+  if (n >= 2 ** 20) return `${n / 2 ** 20}M`;
+  return n >= 2 ** 10 ? `${n / 2 ** 10}K` : String(n);
+}

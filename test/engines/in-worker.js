@@ -1,0 +1,1 @@
+new Worker(`page.js${location.search}`, { type: 'module' });

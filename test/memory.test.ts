@@ -1,0 +1,637 @@
+// Arrays in the kernel's memory, the memory itself, and arrays from anywhere else.
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import vm from 'node:vm';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { kernel, sharedKernel } from '../ts/generated/kernel.ts';
+import { type Backend, backends, fresh, type Package } from './backends.ts';
+
+// biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
+type Any = any;
+const MiB = 2 ** 20;
+
+const thrown = (call: () => unknown): string => {
+  try {
+    call();
+  } catch (error) {
+    return String(error);
+  }
+  return 'nothing was thrown';
+};
+
+/** How many bytes an error says are left. */
+function bytesLeft(smooth: Package): number {
+  return Number(/ (\d+) bytes left/.exec(thrown(() => smooth.float32(2 ** 40)))?.[1]);
+}
+
+const sizeOf = (smooth: Package): number => {
+  using array = smooth.float32(1);
+  return array.buffer.byteLength;
+};
+
+describe.each(backends)('%s: float32, uint8 and free', (_, smooth) => {
+  test('a length gives as many zeros, at a multiple of 64 bytes', () => {
+    for (const n of [0, 1, 15, 16, 17, 1000]) {
+      using floats = smooth.float32(n);
+      using bytes = smooth.uint8(n);
+      expect(floats).toEqual(new Float32Array(n));
+      expect(bytes).toEqual(new Uint8Array(n));
+      expect([floats.byteOffset % 64, bytes.byteOffset % 64]).toEqual([0, 0]);
+    }
+  });
+
+  test('memory that is used again is zeroed', () => {
+    const before = smooth.float32(100).fill(7);
+    smooth.free(before);
+    using after = smooth.float32(100);
+    expect(after.byteOffset).toBe(before.byteOffset);
+    expect(after).toEqual(new Float32Array(100));
+  });
+
+  test.each<[string, Iterable<number> | ArrayLike<number>]>([
+    ['an Array', [1.1, -0, Number.NaN, 2 ** 25 + 1]],
+    ['a Float64Array', Float64Array.of(1.1, -0, Number.NaN, 2 ** 25 + 1)],
+    ['a Float32Array', Float32Array.of(1.1, -0, Number.NaN, 2 ** 25 + 1)],
+    ['a Set', new Set([1.1, -0, Number.NaN, 2 ** 25 + 1])],
+    ['an iterator', [1.1, -0, Number.NaN, 2 ** 25 + 1].values()],
+    ['an array-like', { length: 4, 0: 1.1, 1: -0, 2: Number.NaN, 3: 2 ** 25 + 1 }],
+    ['an array of another realm', vm.runInNewContext('[1.1, -0, NaN, 2 ** 25 + 1]')],
+  ])('the values of %s, rounded to f32', (name, values) => {
+    using array = smooth.float32(values);
+    // A Set has only one zero.
+    const zero = name === 'a Set' ? 0 : -0;
+    expect(array).toEqual(Float32Array.of(1.1, zero, Number.NaN, 2 ** 25));
+  });
+
+  test('bytes are taken as Uint8Array takes them', () => {
+    using mask = smooth.uint8([0, 1, 255, 256, -1, 1.9]);
+    expect(mask).toEqual(Uint8Array.of(0, 1, 255, 0, 255, 1));
+  });
+
+  test.each<[string, Any, string]>([
+    ['-1', -1, 'RangeError: F: the length must be an integer from 0, got -1'],
+    ['1.5', 1.5, 'RangeError: F: the length must be an integer from 0, got 1.5'],
+    ['NaN', Number.NaN, 'RangeError: F: the length must be an integer from 0, got NaN'],
+    ['Infinity', Infinity, 'RangeError: F: the length must be an integer from 0, got Infinity'],
+    [
+      'a length of -1',
+      { length: -1 },
+      'RangeError: F: the length must be an integer from 0, got -1',
+    ],
+    ['a string', '12', 'TypeError: F: expected a length or a list of numbers, got "12"'],
+    ['a BigInt', 12n, 'TypeError: F: expected a length or a list of numbers, got 12n'],
+    ['null', null, 'TypeError: F: expected a length or a list of numbers, got null'],
+    ['undefined', undefined, 'TypeError: F: expected a length or a list of numbers, got undefined'],
+    ['true', true, 'TypeError: F: expected a length or a list of numbers, got true'],
+    ['a function', () => 1, 'TypeError: F: expected a length or a list of numbers, got a function'],
+    ['an object', {}, 'TypeError: F: expected a length or a list of numbers, got an Object'],
+    [
+      'a buffer',
+      new ArrayBuffer(8),
+      'TypeError: F: expected a length or a list of numbers, got an ArrayBuffer',
+    ],
+    [
+      'BigInts',
+      [1n],
+      'TypeError: F: the values must be numbers (Cannot convert a BigInt value to a number)',
+    ],
+    [
+      'symbols',
+      [Symbol('s')],
+      'TypeError: F: the values must be numbers (Cannot convert a Symbol value to a number)',
+    ],
+  ])('%s is no length and no list', (_, source, text) => {
+    const left = bytesLeft(smooth);
+    for (const fn of ['float32', 'uint8'] as const)
+      expect(thrown(() => smooth[fn](source))).toBe(text.replace('F', fn));
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test.each([Float32Array, Float64Array, Uint8Array])('a detached %o is no list', (type) => {
+    const gone = new type(4);
+    structuredClone(gone.buffer, { transfer: [gone.buffer] });
+    for (const fn of ['float32', 'uint8'] as const)
+      expect(thrown(() => smooth[fn](gone))).toMatch(/^TypeError: (float32|uint8): .*detached/);
+  });
+
+  test('an array can be released once, as it was made', () => {
+    const array = smooth.float32(100);
+    const again =
+      'RangeError: free: the array was released before, or is a view on one that float32() or uint8() made';
+    for (const view of [
+      array.subarray(),
+      array.subarray(0, 10),
+      array.subarray(16),
+      new Float32Array(array.buffer, array.byteOffset, 100),
+      new Uint8Array(array.buffer, array.byteOffset, 400),
+    ])
+      expect(thrown(() => smooth.free(view))).toBe(again);
+    array.fill(5);
+    smooth.free(array);
+    expect(thrown(() => smooth.free(array))).toBe(again);
+    using next = smooth.float32(100);
+    // The place has another owner now.
+    expect(next.byteOffset).toBe(array.byteOffset);
+    expect(thrown(() => smooth.free(array))).toBe(again);
+    using apart = smooth.float32(100);
+    expect(apart.byteOffset).not.toBe(next.byteOffset);
+  });
+
+  test('empty arrays are released like others', () => {
+    const [a, b, c] = [smooth.float32(0), smooth.float32([]), smooth.uint8(0)];
+    for (const array of [a, b, c]) smooth.free(array);
+    for (const array of [a, b, c])
+      expect(thrown(() => smooth.free(array))).toMatch(/^RangeError: free:/);
+  });
+
+  test.each<[string, Any, string]>([
+    [
+      'an array elsewhere',
+      new Float32Array(4),
+      "RangeError: free: the array is not in the kernel's memory; float32() makes arrays there",
+    ],
+    [
+      'an Array',
+      [1],
+      'TypeError: free: expected an array that float32() or uint8() made, got an Array',
+    ],
+    [
+      'a Float64Array',
+      new Float64Array(1),
+      'TypeError: free: expected an array that float32() or uint8() made, got a Float64Array',
+    ],
+    ['null', null, 'TypeError: free: expected an array that float32() or uint8() made, got null'],
+    [
+      'undefined',
+      undefined,
+      'TypeError: free: expected an array that float32() or uint8() made, got undefined',
+    ],
+    ['a number', 64, 'TypeError: free: expected an array that float32() or uint8() made, got 64'],
+  ])('%s cannot be released', (_, array, text) => {
+    expect(thrown(() => smooth.free(array))).toBe(text);
+  });
+
+  test('an array of another package cannot be released', async () => {
+    const other = await fresh({ backend: smooth.backend, capacity: MiB });
+    using array = smooth.float32(4);
+    expect(thrown(() => other.free(array))).toMatch(
+      /^RangeError: free: the array is not in the kernel's memory/,
+    );
+  });
+
+  test('using releases at the end of the scope, also if it is left by an error', () => {
+    const left = bytesLeft(smooth);
+    let inside = left;
+    const scope = () => {
+      using array = smooth.float32(1000);
+      using mask = smooth.uint8(1000);
+      inside = bytesLeft(smooth);
+      throw new Error(`${array.length + mask.length}`);
+    };
+    expect(thrown(scope)).toBe('Error: 2000');
+    expect(inside).toBe(left - 4032 - 1024);
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test('100,000 arrays that come and go leave the memory as it was', () => {
+    const kept: Float32Array[] = [];
+    let size = 0;
+    let left = 0;
+    for (let i = 0; i < 100_000; i++) {
+      const place = Math.imul(i, 0x9e3779b1) >>> 26;
+      if (kept[place]) smooth.free(kept[place]);
+      kept[place] = smooth.float32((Math.imul(i, 0x85ebca6b) >>> 20) + 1);
+      if (i === 5000) size = sizeOf(smooth);
+    }
+    for (const array of kept) smooth.free(array);
+    expect(sizeOf(smooth)).toBe(size);
+    left = bytesLeft(smooth);
+    // All that is left is one piece again, or can be had as one.
+    using all = smooth.float32(left / 4);
+    expect(all.length * 4).toBe(left);
+  });
+});
+
+describe.each(backends.map(([backend]) => backend))('%s: the allocator', (backend) => {
+  test('arrays never overlap, whatever comes and goes', async () => {
+    const smooth = await fresh({ backend, capacity: MiB });
+    const steps = fc.array(fc.tuple(fc.nat({ max: 15 }), fc.nat({ max: 900 })), { maxLength: 60 });
+    const property = fc.property(steps, (steps) => {
+      const arrays = new Map<number, Float32Array>();
+      for (const [key, length] of steps) {
+        const old = arrays.get(key);
+        if (old) smooth.free(old);
+        arrays.set(key, smooth.float32(length).fill(key));
+      }
+      for (const [key, array] of arrays) {
+        expect(array.every((x) => x === key)).toBe(true);
+        smooth.free(array);
+      }
+    });
+    fc.assert(property, { seed: 1, numRuns: 60 });
+  });
+
+  test('neighbours that are released are one again, in any order', async () => {
+    const smooth = await fresh({ backend, capacity: MiB });
+    const orders = permutations([0, 1, 2, 3]);
+    expect(orders.length).toBe(24);
+    for (const order of orders) {
+      const arrays = [1, 2, 3, 4].map((k) => smooth.float32(16 * k));
+      const first = arrays[0] as Float32Array;
+      // Nothing behind them may be of use.
+      using fence = smooth.float32(16);
+      for (const i of order) smooth.free(arrays[i] as Float32Array);
+      using all = smooth.float32(16 * 10);
+      expect(all.byteOffset).toBe(first.byteOffset);
+      expect(fence.byteOffset).toBe(first.byteOffset + 640);
+    }
+  });
+});
+
+function permutations(items: number[]): number[][] {
+  if (items.length === 0) return [[]];
+  return items.flatMap((item) =>
+    permutations(items.filter((other) => other !== item)).map((rest) => [item, ...rest]),
+  );
+}
+
+describe('a shared memory', () => {
+  test('grows, and arrays stay what and where they are', async () => {
+    const smooth = await fresh({ backend: 'wasm-shared' });
+    const input = smooth.float32([1, 2, 3]);
+    const size = input.buffer.byteLength;
+    const large = smooth.float32(size);
+    const target = smooth.float32([3, 3, 3]);
+    expect(target.buffer.byteLength).toBeGreaterThanOrEqual(5 * size);
+    expect(target.buffer).not.toBe(input.buffer);
+    expect(input).toEqual(Float32Array.of(1, 2, 3));
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(input, target, { reduction: 'sum' })).toBe(3);
+    smooth.l1LossBackward(1, target, input, { out: input, reduction: 'sum' });
+    expect(smooth.copiedBytes()).toBe(before);
+    expect(input).toEqual(Float32Array.of(1, 1, 0));
+    for (const array of [input, large, target]) smooth.free(array);
+  });
+
+  test('views through different buffer objects are seen to overlap', async () => {
+    const smooth = await fresh({ backend: 'wasm-shared' });
+    const input = smooth.float32(100);
+    const { buffer } = smooth.float32(input.buffer.byteLength);
+    expect(buffer).not.toBe(input.buffer);
+    const out = new Float32Array(buffer, input.byteOffset + 4, 100);
+    expect(thrown(() => smooth.l1LossBackward(1, input, input, { out }))).toMatch(
+      /^RangeError: .*overlaps input/,
+    );
+    const same = new Float32Array(buffer, input.byteOffset, 100);
+    expect(smooth.l1LossBackward(1, input, input, { out: same })).toBe(same);
+  });
+
+  test('that may not grow that much is an error, and goes on', async () => {
+    const memory = new WebAssembly.Memory({ initial: 3, maximum: 40, shared: true });
+    const smooth = await fresh({ memory });
+    const left = bytesLeft(smooth);
+    expect(thrown(() => smooth.float32(2 ** 20))).toBe(
+      `RangeError: float32: 4194304 bytes asked for, ${left} bytes left of ${memory.buffer.byteLength} in the kernel's memory, which cannot grow that much`,
+    );
+    // To the last page, though each growth asks for more first.
+    const arrays: Float32Array[] = [];
+    const text = thrown(() => {
+      for (;;) arrays.push(smooth.float32(8192 - 16));
+    });
+    expect(text).toMatch(/^RangeError: float32: 32704 bytes asked for, \d+ bytes left of 2621440 /);
+    expect(memory.buffer.byteLength).toBe(40 * 65536);
+    expect(smooth.l1Loss(arrays[0] as Float32Array, arrays[1] as Float32Array)).toBe(0);
+  });
+
+  test('that its owner grew is the same memory', async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 100, shared: true });
+    const smooth = await fresh({ memory });
+    const array = smooth.float32([5, 6]);
+    memory.grow(1);
+    const view = new Float32Array(memory.buffer, array.byteOffset, 2);
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(view, array)).toBe(0);
+    expect(smooth.copiedBytes()).toBe(before);
+  });
+});
+
+describe.each(['wasm', 'js'] as const)('%s: a memory of a fixed size', (backend) => {
+  test('says what was asked and what is left, which is true, and goes on', async () => {
+    const smooth = await fresh({ backend, capacity: MiB });
+    const left = bytesLeft(smooth);
+    expect(left).toBeGreaterThan(MiB / 2);
+    expect(thrown(() => smooth.uint8(left + 1))).toBe(
+      `RangeError: uint8: ${left + 1} bytes asked for, ${left} bytes left of 1048576 in the kernel's memory, whose size is fixed`,
+    );
+    const all = smooth.float32(left / 4);
+    expect(thrown(() => smooth.float32(1))).toBe(
+      "RangeError: float32: 4 bytes asked for, 0 bytes left of 1048576 in the kernel's memory, whose size is fixed",
+    );
+    expect(smooth.l1Loss(all, all)).toBe(0);
+    smooth.free(all);
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test('a call that cannot get what it needs takes nothing and writes nothing', async () => {
+    const columns = 1000;
+    const values = new Float32Array(3 * columns).fill(2);
+    const beta = new Float32Array(columns).fill(1);
+    const weights = { perColumn: new Float32Array(columns).fill(3) };
+    // What it needs is asked for piece by piece: each time, another piece fails.
+    const failed = new Set<string>();
+    for (const room of [0, 4, 15, 16, 20, 400, 404, 410, 420].map((kiB) => kiB * 1024)) {
+      const smooth = await fresh({ backend, capacity: MiB });
+      using _ = smooth.float32((bytesLeft(smooth) - room) / 4);
+      const out = new Float32Array(3 * columns).fill(7);
+      const options = { beta, insideWeights: weights, outsideWeights: weights, rowLength: columns };
+      const call = () =>
+        smooth.smoothL1LossBackward(1, values, new Float32Array(3 * columns), { ...options, out });
+      const text = thrown(call);
+      if (text === 'nothing was thrown') continue;
+      failed.add(text.replace(/, .*/, ''));
+      expect(text).toMatch(
+        /^RangeError: smoothL1LossBackward: \d+ bytes asked for, \d+ bytes left of 1048576/,
+      );
+      expect(out.every((x) => x === 7)).toBe(true);
+      // The room for copies stays, being of use to every call.
+      expect(room - bytesLeft(smooth)).toBeLessThan(400 * 1024);
+      if (room < 400 * 1024) expect(bytesLeft(smooth)).toBe(room);
+    }
+    expect(failed.size).toBe(3);
+  });
+
+  test('arrays that are elsewhere may be larger than the memory', async () => {
+    const smooth = await fresh({ backend, capacity: MiB });
+    const [input, target] = [new Float32Array(MiB).fill(3), new Float32Array(MiB).fill(1)];
+    const gradInput = new Float32Array(MiB);
+    expect(smooth.l1LossWithGrad(input, target, gradInput)).toBe(2);
+    expect(gradInput.every((g) => g === 2 ** -20)).toBe(true);
+  });
+
+  test.each([MiB, MiB + 1, MiB + 7.5, 3 * MiB + 100])(
+    'any capacity will do: %d',
+    async (capacity) => {
+      const smooth = await fresh({ backend, capacity });
+      expect(smooth.backend).toBe(backend);
+      expect(smooth.l1Loss(smooth.float32([3]), smooth.float32([1]))).toBe(2);
+    },
+  );
+});
+
+describe('load', () => {
+  const errors: [Any, string][] = [
+    [null, 'TypeError: load: options must be an object, got null'],
+    [5, 'TypeError: load: options must be an object, got 5'],
+    [
+      { simd: true },
+      'TypeError: load: there is no option "simd"; there are backend, module, memory, capacity',
+    ],
+    [
+      { backend: 'gpu' },
+      'RangeError: load: backend must be "wasm-shared", "wasm" or "js", got "gpu"',
+    ],
+    [{ backend: 1n }, 'TypeError: load: backend must be "wasm-shared", "wasm" or "js", got 1n'],
+    [{ backend: null }, 'TypeError: load: backend must be "wasm-shared", "wasm" or "js", got null'],
+    [{ module: {} }, 'TypeError: load: module must be a WebAssembly.Module, got an Object'],
+    [
+      { module: new Uint8Array(8) },
+      'TypeError: load: module must be a WebAssembly.Module, got a Uint8Array',
+    ],
+    [
+      { memory: new ArrayBuffer(8) },
+      'TypeError: load: memory must be a WebAssembly.Memory, got an ArrayBuffer',
+    ],
+    [{ capacity: '64' }, 'TypeError: load: capacity must be a number, got "64"'],
+    ...[0, MiB - 1, -1, 2 ** 32, Number.NaN].map((capacity): [Any, string] => [
+      { capacity },
+      `RangeError: load: capacity must be from 1 MiB to less than 4 GiB, got ${capacity}`,
+    ]),
+  ];
+  test.each(errors)('%o is refused, and changes nothing', async (options, text) => {
+    const smooth = await fresh();
+    expect(thrown(() => smooth.load(options))).toBe(text);
+    smooth.load({ backend: 'js', capacity: MiB });
+    expect(smooth.backend).toBe('js');
+  });
+
+  test('comes once, and before the first use', async () => {
+    const text = (backend: Backend) =>
+      `Error: load: the kernel runs already (${backend}); load must come before the first use`;
+    const loaded = await fresh({ backend: 'js', capacity: MiB });
+    expect(thrown(() => loaded.load())).toBe(text('js'));
+    const used = await fresh();
+    used.free(used.float32(1));
+    expect(thrown(() => used.load({ backend: 'js' }))).toBe(text('wasm-shared'));
+    expect(used.backend).toBe('wasm-shared');
+  });
+
+  test('takes the first backend that works where none is asked for', async () => {
+    const smooth = await fresh({});
+    expect(smooth.backend).toBe('wasm-shared');
+  });
+
+  test('says why what is asked for cannot run, and can be called again', async () => {
+    const smooth = await fresh();
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2 });
+    expect(thrown(() => smooth.load({ memory }))).toMatch(
+      /^Error: smooth-l1 cannot run here \(wasm: .+\)$/,
+    );
+    expect(thrown(() => smooth.load({ memory, backend: 'wasm-shared' }))).toMatch(
+      /^Error: smooth-l1 cannot run here \(wasm-shared: .+\)$/,
+    );
+    smooth.load({ backend: 'wasm', capacity: MiB });
+    expect(smooth.backend).toBe('wasm');
+  });
+
+  const compiled = (text: string) => new WebAssembly.Module(Buffer.from(text, 'base64'));
+  test.each([
+    ['wasm', kernel],
+    ['wasm-shared', sharedKernel],
+  ] as const)('takes a compiled module: %s', async (backend, text) => {
+    const smooth = await fresh({ module: compiled(text), capacity: MiB });
+    expect(smooth.backend).toBe(backend);
+    expect(smooth.l1Loss(Float32Array.of(3), Float32Array.of(1))).toBe(2);
+  });
+
+  test('does not fall back to JavaScript where a module was given', async () => {
+    const smooth = await fresh();
+    const empty = new WebAssembly.Module(Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
+    expect(thrown(() => smooth.load({ module: empty, capacity: MiB }))).toMatch(
+      /^Error: smooth-l1 cannot run here \(/,
+    );
+  });
+});
+
+describe.each([true, false])('a memory of the user, shared: %s', (shared) => {
+  test('keeps what it holds, and is used in place', async () => {
+    const memory = new WebAssembly.Memory({ initial: 2, maximum: 64, shared });
+    const start = memory.buffer.byteLength;
+    const pattern = Uint8Array.from({ length: start }, (_, i) => i % 251);
+    new Uint8Array(memory.buffer).set(pattern);
+    const smooth = await fresh({ memory, capacity: MiB });
+    expect(smooth.backend).toBe(shared ? 'wasm-shared' : 'wasm');
+    const n = 20_000;
+    using input = smooth.float32(new Float32Array(n).fill(2));
+    expect(input.buffer).toBe(memory.buffer);
+    expect(input.byteOffset).toBeGreaterThanOrEqual(start);
+    // Zero-copy, staged, with everything.
+    const elsewhere = new Float32Array(n).fill(1);
+    const mask = new Uint8Array(n).fill(1);
+    for (const target of [input, elsewhere])
+      smooth.smoothL1LossBackward(elsewhere, input, target, {
+        mask,
+        weight: elsewhere,
+        out: elsewhere.slice(),
+      });
+    expect(Buffer.compare(new Uint8Array(memory.buffer, 0, start), pattern)).toBe(0);
+
+    // An array of the user's own, in their part of the memory.
+    const own = new Float32Array(memory.buffer, 4, 100).fill(5);
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(own, input.subarray(0, 100))).toBe(3);
+    smooth.l1LossBackward(100, own, input.subarray(0, 100), { out: own });
+    expect(own.every((g) => g === 1)).toBe(true);
+    expect(smooth.copiedBytes()).toBe(before);
+    expect(
+      Buffer.compare(new Uint8Array(memory.buffer, 404, start - 404), pattern.subarray(404)),
+    ).toBe(0);
+  });
+});
+
+/** Its constructor is not that of its views. */
+class Four extends Float32Array {
+  constructor() {
+    super(4);
+  }
+}
+
+describe.each(backends)('%s: arrays from elsewhere', (_, smooth) => {
+  const Resizable = ArrayBuffer as unknown as new (
+    bytes: number,
+    options: { maxByteLength: number },
+  ) => ArrayBuffer & { resize(bytes: number): void };
+  const resized = () => {
+    const buffer = new Resizable(8, { maxByteLength: 64 });
+    const array = new Float32Array(buffer);
+    buffer.resize(16);
+    return array;
+  };
+  const makers: [string, () => Float32Array][] = [
+    ['a view at an odd offset', () => new Float32Array(7).subarray(3)],
+    ['a shared buffer', () => new Float32Array(new SharedArrayBuffer(16))],
+    ['a buffer that was resized', resized],
+    ['another realm', () => vm.runInNewContext('new Float32Array(4)')],
+    ['a subclass', () => new Four()],
+    [
+      'a memory of WebAssembly',
+      () => new Float32Array(new WebAssembly.Memory({ initial: 1 }).buffer, 4, 4),
+    ],
+  ];
+  test.each(makers)('%s', (_, make) => {
+    const of = (...values: number[]) => {
+      const array = make();
+      array.set(values);
+      return array;
+    };
+    const [input, target] = [of(1, 2, 3, 4), of(3, 2, 1, 0)];
+    const options = { reduction: 'sum', weight: of(1, 1, 2, 2) } as const;
+    expect(smooth.l1Loss(input, target, options)).toBe(2 + 4 + 8);
+    const gradInput = make();
+    expect(smooth.l1LossWithGrad(input, target, gradInput, options)).toBe(14);
+    expect(Array.from(gradInput)).toEqual([-1, 0, 2, 2]);
+    expect(smooth.l1LossBackward(of(1, 2, 3, 4), input, target, { ...options, out: input })).toBe(
+      input,
+    );
+    expect(Array.from(input)).toEqual([-1, 0, 6, 8]);
+  });
+
+  test('a mask may be a Buffer of Node, or of another realm', () => {
+    const [input, target] = [Float32Array.of(1, 2), Float32Array.of(0, 0)];
+    for (const mask of [Buffer.from([0, 1]), vm.runInNewContext('Uint8Array.of(0, 1)')])
+      expect(smooth.l1Loss(input, target, { mask, reduction: 'sum' })).toBe(2);
+  });
+
+  test('an array that says something else of itself is taken for what it is', () => {
+    const [input, target] = [Float32Array.of(1, 2), Float32Array.of(0, 0)];
+    const lies = {
+      length: 1000,
+      byteLength: 4000,
+      byteOffset: 64,
+      buffer: new ArrayBuffer(4),
+      BYTES_PER_ELEMENT: 1,
+    };
+    for (const [name, value] of Object.entries(lies)) {
+      const liar = input.slice();
+      Object.defineProperty(liar, name, { value });
+      expect(smooth.l1Loss(liar, target, { reduction: 'sum' }), name).toBe(3);
+      const out = new Float32Array(2);
+      Object.defineProperty(out, name, { value });
+      smooth.l1LossBackward(1, input, target, { out, reduction: 'sum' });
+      expect(
+        Array.from({ length: 2 }, (_, i) => out[i]),
+        name,
+      ).toEqual([1, 1]);
+    }
+  });
+
+  test('the bytes that are copied are counted, each time they are', () => {
+    const n = 10;
+    const here = () => smooth.float32(n);
+    const there = () => new Float32Array(n);
+    const rows = { rowLength: 5 };
+    const bytes = (call: () => unknown): number => {
+      const before = smooth.copiedBytes();
+      call();
+      return smooth.copiedBytes() - before;
+    };
+    const { l1Loss, l1LossBackward, l1LossWithGrad } = smooth;
+    expect(bytes(() => l1Loss(here(), here()))).toBe(0);
+    expect(bytes(() => l1Loss(there(), here()))).toBe(40);
+    expect(bytes(() => l1Loss(there(), there()))).toBe(80);
+    expect(bytes(() => l1Loss(here(), here(), { reduction: 'none', out: here() }))).toBe(0);
+    expect(bytes(() => l1Loss(here(), here(), { reduction: 'none' }))).toBe(40);
+    expect(bytes(() => l1Loss(here(), here(), { reduction: 'rows', ...rows }))).toBe(8);
+    expect(bytes(() => l1Loss(here(), here(), { mask: new Uint8Array(n) }))).toBe(10);
+    expect(bytes(() => l1Loss(here(), here(), { weight: there() }))).toBe(40);
+    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(2), ...rows }))).toBe(8);
+    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(5), ...rows }))).toBe(20);
+    expect(bytes(() => l1LossWithGrad(there(), there(), there()))).toBe(120);
+    expect(bytes(() => l1LossWithGrad(here(), here(), there(), { accumulate: true }))).toBe(80);
+    expect(bytes(() => l1LossBackward(there(), here(), here(), { out: here() }))).toBe(40);
+    expect(
+      bytes(() => l1LossBackward(1, here(), here(), { out: here(), gradTarget: there() })),
+    ).toBe(40);
+    const long = () => new Float32Array(100_000);
+    expect(bytes(() => l1LossWithGrad(long(), long(), long()))).toBe(1_200_000);
+  });
+
+  test('copy "throw" lets all pass that is in place', () => {
+    const [input, target, out] = [smooth.float32([3]), smooth.float32([1]), smooth.float32(1)];
+    const mask = smooth.uint8([1]);
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(input, target, { mask, copy: 'throw' })).toBe(2);
+    expect(
+      smooth.l1LossBackward(1, input, target, { out, mask, weight: input, copy: 'throw' }),
+    ).toBe(out);
+    expect(smooth.copiedBytes()).toBe(before);
+  });
+});
+
+test('importing and using the package leaves nothing behind', () => {
+  const script = `
+    const state = () => JSON.stringify([
+      Reflect.ownKeys(globalThis).map(String),
+      process.eventNames().map((name) => [String(name), process.listenerCount(name)]),
+      [Array, Float32Array, Object, Promise, WebAssembly].map((x) => [Reflect.ownKeys(x), Reflect.ownKeys(x.prototype ?? x)].flat().map(String)),
+    ]);
+    const before = state();
+    const smooth = await import('./ts/index.ts');
+    const imported = state() === before;
+    smooth.l1Loss(new Float32Array(10), smooth.float32(10));
+    console.log(imported, state() === before, process.getActiveResourcesInfo().filter((name) => !/^(TTY|Pipe|FS)/.test(name)));
+  `;
+  const cwd = fileURLToPath(new URL('..', import.meta.url));
+  const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
+  expect(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' })).toBe('true true []\n');
+}, 60_000);
