@@ -27,11 +27,12 @@ import { type Results, type Skipped, short } from './results.ts';
 import { hold, otherRaces, type Race, randomRaces, samplesOf, threadedRaces } from './speed.ts';
 import { targetLines } from './targets.ts';
 
+const SECTIONS = 'speed,threads,paths,sizes,accuracy,cost';
 const HELP = `npm run bench -- [options]
 
   --quick            fewer sizes and rounds: a few minutes, for a look
   --engines          also in Node 20 to 26, Deno, Bun, and in browsers that are installed
-  --sections LIST    of speed, threads, paths, sizes, accuracy, cost (default: all)
+  --sections LIST    of ${SECTIONS} (default: all)
   --contenders WORD  only those whose name has it, beside smooth-l1 itself
   --rounds N         rounds of each race (default: 15, quick: 5)
   --node MAJOR       in that version of Node, from bench/peers
@@ -46,7 +47,7 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     engines: { type: 'boolean', default: false },
-    sections: { type: 'string', default: 'speed,threads,paths,sizes,accuracy,cost' },
+    sections: { type: 'string', default: SECTIONS },
     contenders: { type: 'string', default: '' },
     rounds: { type: 'string' },
     node: { type: 'string' },
@@ -199,11 +200,15 @@ async function run(): Promise<Results> {
   }
 }
 
+/** Only a complete run goes to bench/results. */
 function save(results: Results): string {
+  const isComplete =
+    !options.quick && options.contenders === '' && options.peers && options.sections === SECTIONS;
+  const folder = path(isComplete ? 'results' : '../target/bench');
   const { date, cpu, engine } = results.machine;
   const name = `${date}-${cpu}-${engine}`.toLowerCase().replace(/\(r\)|\(tm\)/g, '');
-  const base = join(path('results'), name.replace(/[^a-z0-9.]+/g, '-').replace(/-+$/, ''));
-  mkdirSync(path('results'), { recursive: true });
+  const base = join(folder, name.replace(/[^a-z0-9.]+/g, '-').replace(/-+$/, ''));
+  mkdirSync(folder, { recursive: true });
   writeFileSync(`${base}.json`, `${JSON.stringify(results, null, 1)}\n`);
   writeFileSync(`${base}.md`, report(results));
   return base;

@@ -80,17 +80,26 @@ function axis(label: string, options: Plot.ScaleOptions = {}): Plot.ScaleOptions
   return { label, labelArrow: false, ...options };
 }
 
+/** Lengths by their logarithm: of a scale of type "log", Plot leaves out labels as it likes. */
 function lengths(ns: readonly number[]): Plot.ScaleOptions {
   return axis('elements →', {
-    type: 'log',
     labelAnchor: 'right',
-    ticks: [...new Set(ns)],
-    tickFormat: short,
+    ticks: [...new Set(ns)].map(Math.log2),
+    tickFormat: (exponent: number) => short(2 ** exponent),
   });
+}
+
+/** A logarithmic axis that is labelled at powers of ten. */
+function decades(label: string, [low, high]: readonly [number, number]): Plot.ScaleOptions {
+  const first = Math.ceil(Math.log10(low));
+  const last = Math.floor(Math.log10(high));
+  const ticks = Array.from({ length: last - first + 1 }, (_, k) => 10 ** (first + k));
+  return axis(label, { type: 'log', grid: true, domain: [low, high], ticks, tickFormat: '~g' });
 }
 
 interface Line {
   readonly name: string;
+  /** The logarithm (base 2) of a length, and a value. */
   readonly points: readonly (readonly [x: number, y: number])[];
   readonly isDashed?: boolean;
 }
@@ -148,7 +157,7 @@ function speedChart(results: Results): string | undefined {
       isDashed: name.startsWith('limit'),
       points: own
         .filter(({ contender }) => contender === name)
-        .map(({ n, ns }) => [n, ns / n] as const),
+        .map(({ n, ns }) => [Math.log2(n), ns / n] as const),
     }));
     const values = all.flatMap(({ points }) => points.map(([, value]) => value));
     const domain = [Math.min(...values) / 1.2, Math.max(...values) * 1.2] as const;
@@ -158,12 +167,7 @@ function speedChart(results: Results): string | undefined {
       height,
       marginRight: 260,
       x: lengths(own.map(({ n }) => n)),
-      y: axis(`↑ ${operation}: nanoseconds an element`, {
-        type: 'log',
-        grid: true,
-        domain: [...domain],
-        tickFormat: (value: number) => String(value),
-      }),
+      y: decades(`↑ ${operation}: nanoseconds an element`, domain),
       marks: lines(all, height - 60, domain),
     });
   };
@@ -184,14 +188,14 @@ function sizeChart(results: Results): string | undefined {
     isDashed: name.startsWith('limit'),
     points: sizes
       .filter(({ contender }) => contender === name)
-      .map(({ n, ns }) => [n, ns / n] as const),
+      .map(({ n, ns }) => [Math.log2(n), ns / n] as const),
   }));
   const values = all.flatMap(({ points }) => points.map(([, value]) => value));
   const domain = [Math.min(...values) / 1.2, Math.max(...values) * 1.2] as const;
   const { caches } = results.machine;
   const edges = Object.entries(caches)
-    .map(([level, bytes]) => ({ n: bytes / 8, level: `${level} full` }))
-    .filter(({ n }) => n < sizes.at(-1)!.n);
+    .map(([level, bytes]) => ({ n: Math.log2(bytes / 8), level: `${level} full` }))
+    .filter(({ n }) => n < Math.log2(sizes.at(-1)!.n));
   return drawing(
     [1032, 470],
     'From cache to memory: mean loss over 16 to 256M elements',
@@ -202,12 +206,7 @@ function sizeChart(results: Results): string | undefined {
         height: 380,
         marginRight: 190,
         x: lengths(sizes.map(({ n }) => n)),
-        y: axis('↑ nanoseconds an element', {
-          type: 'log',
-          grid: true,
-          domain: [...domain],
-          tickFormat: (value: number) => String(value),
-        }),
+        y: decades('↑ nanoseconds an element', domain),
         marks: [
           Plot.ruleX(edges, { x: 'n', stroke: GREY, strokeDasharray: '2 4' }),
           Plot.text(edges, {
@@ -236,7 +235,7 @@ function accuracyChart(results: Results): string | undefined {
       name,
       points: accuracy
         .filter(({ contender }) => contender === name)
-        .map(({ n, relativeError }) => [n, Math.max(relativeError, LEAST)] as const),
+        .map(({ n, relativeError }) => [Math.log2(n), Math.max(relativeError, LEAST)] as const),
     }));
   const domain = [LEAST, 1e-2] as const;
   return drawing(
@@ -269,11 +268,11 @@ function engineChart(results: Results): string | undefined {
   const n = 2 ** 20;
   const bars = engines
     .filter((row) => row.n === n && row.contender !== 'smooth-l1')
-    .map(({ engine, contender, operation, ratio }) => ({ engine, contender, operation, ratio }));
+    .map(({ engine, ...row }) => ({ ...row, engine: engine.split('.')[0]! }));
   return drawing(
     [1032, 480],
     'Plain JavaScript in each engine: times as long as smooth-l1',
-    `${short(n)} elements, one thread, random residuals; ${place(results)}`,
+    `amber: branch-free, red: naive; ${short(n)} elements, one thread, random residuals; ${place(results)}`,
     (['forward', 'fused'] as const).map((operation, i) =>
       panel(16 + 510 * i, 76, {
         width: 490,

@@ -1,39 +1,24 @@
 // Wrong calls: the class and the whole text of each error, and that nothing was written.
 import { describe, expect, test } from 'vitest';
-import { backends, type Package } from './backends.ts';
-
-// biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
-type Any = any;
-type Arrays = { [name: string]: Any };
-type Make = (values: Float32Array | Uint8Array) => Float32Array | Uint8Array;
-
-const f32 = (...values: number[]): Float32Array => Float32Array.from(values);
-
-/** The arrays of a call over two rows of three columns. Those for results hold sevens. */
-function arraysFor(make: Make): Arrays {
-  const results = ['out', 'gradInput', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
-  return {
-    input: make(f32(1, 2, 3, 4, 5, 6)),
-    target: make(f32(6, 5, 4, 3, 2, 1)),
-    p: make(f32(1, 2, 3, 4, 5, 6)),
-    q: make(f32(6, 5, 4, 3, 2, 1)),
-    gradOutput: 1,
-    gradGradInput: make(f32(1, 1, 1, 1, 1, 1)),
-    weights: make(f32(1, 2, 1, 2, 1, 2)),
-    perRow: make(f32(1, 2)),
-    perColumn: make(f32(1, 2, 3)),
-    mask: make(Uint8Array.of(1, 1, 0, 1, 1, 0)),
-    ...Object.fromEntries(results.map((name) => [name, make(f32(7, 7, 7, 7, 7, 7))])),
-  };
-}
-
-const inKernel = (smooth: Package, values: Float32Array | Uint8Array) =>
-  values.BYTES_PER_ELEMENT === 4 ? smooth.float32(values) : smooth.uint8(values);
-
-const places: [string, (smooth: Package) => Make][] = [
-  ['arrays of the kernel', (smooth) => (values) => inKernel(smooth, values)],
-  ['arrays elsewhere', () => (values) => values.slice()],
-];
+import { backends } from './backends.ts';
+import {
+  type Arrays,
+  arraysFor,
+  baseOf,
+  callWith,
+  f32,
+  GRADS,
+  inKernel,
+  isForward,
+  type Make,
+  operandsOf,
+  optionsOf,
+  places,
+  results,
+  thresholdsOf,
+  withArguments,
+  withOptions,
+} from './functions.ts';
 
 /** What is thrown, and whether an array changed before. */
 function thrown(call: () => unknown, arrays: Arrays = {}): string {
@@ -48,87 +33,21 @@ function thrown(call: () => unknown, arrays: Arrays = {}): string {
   }
   return 'nothing was thrown';
 }
+/** Compares texts, so that a failure shows all that differ. */
+class Texts {
+  readonly #wrong: string[] = [];
+  #count = 0;
 
-// ---- the functions ----------------------------------------------------------------------------
-interface Fn {
-  call: (smooth: Package, a: Arrays, options?: Any) => unknown;
-  /** What messages call it. */
-  says: string;
-  args: string[];
-  threshold: 'beta' | 'delta' | undefined;
-  /** The options beside the threshold and those that all losses have. */
-  more: string[];
-  isDistance?: boolean;
-}
+  add(label: string, found: string, wanted: string): void {
+    this.#count++;
+    if (found !== wanted) this.#wrong.push(`${label}\n  found  ${found}\n  wanted ${wanted}`);
+  }
 
-const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
-const functions = new Map<string, Fn>();
-for (const [stem, object, threshold] of [
-  ['smoothL1Loss', 'SmoothL1Loss', 'beta'],
-  ['huberLoss', 'HuberLoss', 'delta'],
-  ['l1Loss', 'L1Loss', undefined],
-] as const) {
-  const add = (name: string, args: string[], more: string[], call: Fn['call'], says = name) =>
-    functions.set(name, { call, says, args, threshold, more });
-  const backwardArgs = ['gradOutput', 'input', 'target'];
-  const withGradArgs = ['input', 'target', 'gradInput'];
-  add(stem, ['input', 'target'], ['out'], (s, a, o) => s[stem](a.input, a.target, o));
-  add(`${stem}Backward`, backwardArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
-    s[`${stem}Backward`](a.gradOutput, a.input, a.target, o),
-  );
-  add(`${stem}WithGrad`, withGradArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
-    s[`${stem}WithGrad`](a.input, a.target, a.gradInput, o),
-  );
-  add(`new ${object}`, [], [], (s, _, o) => new s[object](o), object);
-  add(
-    `${object}.forward`,
-    ['input', 'target'],
-    ['out'],
-    (s, a, o) => new s[object]().forward(a.input, a.target, o),
-    object,
-  );
-  add(
-    `${object}.backward`,
-    backwardArgs,
-    ['out', ...GRADS, 'accumulate'],
-    (s, a, o) => new s[object]().backward(a.gradOutput, a.input, a.target, o),
-    object,
-  );
-  add(
-    `${object}.withGrad`,
-    withGradArgs,
-    ['out', ...GRADS, 'accumulate'],
-    (s, a, o) => new s[object]().withGrad(a.input, a.target, a.gradInput, o),
-    object,
-  );
-  if (stem === 'l1Loss') continue;
-  const derivative = stem === 'huberLoss' ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad';
-  add(derivative, ['input', 'target'], ['gradOutput'], (s, a, o) =>
-    s[derivative](a.input, a.target, o),
-  );
-  add(`${stem}Hessian`, ['input', 'target'], ['out'], (s, a, o) =>
-    s[`${stem}Hessian`](a.input, a.target, o),
-  );
-  add(
-    `${stem}DoubleBackward`,
-    ['gradGradInput', 'gradOutput', 'input', 'target'],
-    ['out'],
-    (s, a, o) => s[`${stem}DoubleBackward`](a.gradGradInput, a.gradOutput, a.input, a.target, o),
-  );
+  check(): void {
+    expect(this.#count).toBeGreaterThan(0);
+    if (this.#wrong.length > 0) expect.fail(this.#wrong.join('\n'));
+  }
 }
-for (const [name, args, more] of [
-  ['l1Distance', ['p', 'q'], []],
-  ['smoothL1OfDistance', ['p', 'q'], []],
-  ['smoothL1OfDistanceBackward', ['gradOutput', 'p', 'q'], ['out']],
-] as const)
-  functions.set(name, {
-    call: (smooth, a, options) => (smooth[name] as Any)(...args.map((arg) => a[arg]), options),
-    says: name,
-    args: [...args],
-    threshold: name === 'l1Distance' ? undefined : 'beta',
-    more: [...more],
-    isDistance: true,
-  });
 
 // ---- values of a wrong type -------------------------------------------------------------------
 /** Each under what messages call it. */
@@ -170,100 +89,6 @@ const types: { [option: string]: string } = {
   out: 'must be a Float32Array',
   ...Object.fromEntries(GRADS.map((name) => [name, 'must be a Float32Array'])),
 };
-const COMMON = [
-  'reduction',
-  'scale',
-  'insideWeights',
-  'outsideWeights',
-  'weight',
-  'mask',
-  'ignoreNaNTargets',
-  'rowLength',
-  'divisor',
-  'minDivisor',
-  'onZeroDivisor',
-  'copy',
-];
-const thresholdsOf = ({ threshold }: Fn): string[] =>
-  threshold === 'beta' ? ['beta', 'sigma'] : threshold ? [threshold] : [];
-
-/** What `fn` takes beside its arguments, in the order of its messages. */
-const optionsOf = (fn: Fn): string[] => [
-  ...thresholdsOf(fn),
-  ...(fn.isDistance ? [] : COMMON),
-  ...fn.more,
-];
-
-/** Places for all results of a function that is not given them as arguments. */
-function results(fn: Fn, arrays: Arrays): Arrays {
-  const names = fn.args.includes('gradInput') ? GRADS : ['out', ...GRADS];
-  return Object.fromEntries(
-    names
-      .filter((name) => fn.more.includes(name) && !isForward(fn))
-      .map((name) => [name, arrays[name]]),
-  );
-}
-
-/** Whether `out` receives losses, and not gradients. */
-const isForward = ({ says, args, more }: Fn): boolean =>
-  args.join() === 'input,target' && more.join() === 'out' && !says.endsWith('Hessian');
-
-/** Compares texts, so that a failure shows all that differ. */
-class Texts {
-  readonly #wrong: string[] = [];
-  #count = 0;
-
-  add(label: string, found: string, wanted: string): void {
-    this.#count++;
-    if (found !== wanted) this.#wrong.push(`${label}\n  found  ${found}\n  wanted ${wanted}`);
-  }
-
-  check(): void {
-    expect(this.#count).toBeGreaterThan(0);
-    if (this.#wrong.length > 0) expect.fail(this.#wrong.join('\n'));
-  }
-}
-
-/** All the arrays that a function takes, as arguments and in options. */
-function operandsOf(fn: Fn): string[] {
-  if (fn.isDistance) return [...fn.args.filter((name) => name !== 'gradOutput'), ...fn.more];
-  const weights = ['insideWeights', 'outsideWeights', 'weight.perRow', 'weight.perColumn', 'mask'];
-  const more = fn.more.filter((name) => name !== 'accumulate');
-  // Their derivative is that of one number.
-  const thresholds = fn.more.includes('gradOutput') ? [] : thresholdsOf(fn);
-  return [...fn.args, ...more, ...weights, ...thresholds];
-}
-
-/** Which of the arrays are right as an operand. */
-const bases: { [operand: string]: string } = {
-  gradOutput: 'weights',
-  insideWeights: 'weights',
-  outsideWeights: 'weights',
-  'weight.perRow': 'perRow',
-  'weight.perColumn': 'perColumn',
-  beta: 'perColumn',
-  sigma: 'perColumn',
-  delta: 'perColumn',
-};
-const baseOf = (operand: string): string => bases[operand] ?? operand;
-
-/** Calls a function with these operands, where they have a use. */
-function callWith(smooth: Package, fn: Fn, arrays: Arrays, operands: Arrays, more = {}): unknown {
-  const args = { ...arrays };
-  const options: Arrays = { ...results(fn, arrays), ...more };
-  for (const [operand, array] of Object.entries(operands)) {
-    const [name, layout] = operand.split('.') as [string, string | undefined];
-    if (fn.args.includes(name)) args[name] = array;
-    else options[name] = layout ? { [layout]: array } : array;
-    const isLosses = name === 'out' && (isForward(fn) || fn.args.includes('gradInput'));
-    if (isLosses) options.reduction = 'none';
-    if (baseOf(operand).startsWith('per')) options.rowLength = 3;
-  }
-  return fn.call(smooth, args, options);
-}
-
-const withArguments = [...functions].filter(([, { args }]) => args.length > 0);
-const withOptions = [...functions].filter(([name]) => name !== 'l1Distance');
 
 /** Options that are wrong by their value, or together. */
 const wrongTogether: [(a: Arrays) => Arrays, string][] = [

@@ -747,6 +747,14 @@ fn lanes_do_arithmetic() {
 }
 
 #[test]
+fn lanes_fold_in_pairs() {
+    let large = (1_u64 << 60) as f32;
+    assert_eq!([1.0, 0.0, large, -large].fold(), 1.0);
+    assert_eq!([large, -large, 1.0, 0.0].fold(), 1.0);
+    assert_eq!([1.0, large, 0.0, -large].fold(), 0.0);
+}
+
+#[test]
 fn lanes_compare_and_select() {
     let bits = |v: Vector| v.map(f32::to_bits);
     for (a, b) in vectors() {

@@ -92,6 +92,12 @@ function dispose(this: Float32Array | Uint8Array): void {
  * Releases an array that {@link float32} or {@link uint8} made. The array and all views on it must
  * not be used any more: their memory will be given to others.
  *
+ * @example
+ * ```ts
+ * import { float32, free } from 'smooth-l1';
+ * const array = float32(1000);
+ * free(array);
+ * ```
  * @throws {TypeError} if it is not an array.
  * @throws {RangeError} if it was released before, if it is a view on a part of such an array, or
  *   if it is not in the kernel's memory.

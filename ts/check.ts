@@ -3,6 +3,9 @@
 // Taken now, since a page may replace them later, and an array may hide them.
 const prototype = Object.getPrototypeOf(Float32Array.prototype);
 const tagOf = getter(prototype, Symbol.toStringTag);
+const bufferOf = getter(prototype, 'buffer');
+const byteOffsetOf = getter(prototype, 'byteOffset');
+const elementsOf = getter(prototype, 'length');
 const at: (this: unknown, index: number) => unknown = prototype.at;
 
 function getter(object: object, key: PropertyKey): (this: unknown) => unknown {
@@ -14,21 +17,34 @@ export function isArrayOf(type: 'Float32Array' | 'Uint8Array', value: unknown): 
   return tagOf.call(value) === type;
 }
 
+/** `wanted` is what the error says there should be, where an array is not the only choice. */
 export function checkArray(
   fn: string,
   name: string,
   value: unknown,
   type: 'Float32Array' | 'Uint8Array',
+  wanted?: string,
 ): void {
   if (tagOf.call(value) !== type)
-    throw new TypeError(`${fn}: ${name} must be a ${type}, got ${describe(value)}`);
+    throw new TypeError(`${fn}: ${name} must be ${wanted ?? `a ${type}`}, got ${describe(value)}`);
 }
 
 /** The length of an array that is not detached. */
 export function lengthOf(fn: string, name: string, array: Float32Array | Uint8Array): number {
-  const { length } = array;
+  const length = elementsOf.call(array) as number;
   if (length === 0) checkAttached(fn, name, array);
   return length;
+}
+
+/** Where an array is, whatever it says of itself. */
+export function placeOf(array: ArrayBufferView): [buffer: ArrayBufferLike, byteOffset: number] {
+  return [bufferOf.call(array) as ArrayBufferLike, byteOffsetOf.call(array) as number];
+}
+
+/** The same elements as an array that is nothing else: `array` may be of a subclass. */
+export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
+  const type = tagOf.call(array) === 'Uint8Array' ? Uint8Array : Float32Array;
+  return new type(...placeOf(array), elementsOf.call(array) as number) as T;
 }
 
 /** A detached array looks like an empty one, except that its methods throw. */
@@ -53,5 +69,5 @@ export function describe(value: unknown): string {
   if (typeof value === 'symbol') return 'a symbol';
   if (typeof value !== 'object' || value === null) return String(value);
   const tag = tagOf.call(value) ?? Object.prototype.toString.call(value).slice(8, -1);
-  return Array.isArray(value) ? 'an Array' : `a ${tag}`;
+  return `${/^[AEIO]/.test(tag as string) ? 'an' : 'a'} ${tag}`;
 }

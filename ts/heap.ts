@@ -3,7 +3,9 @@
 // A heap hands out only what it grew itself, or what it made: several threads may each have a heap
 // over one shared memory, and growing is the only thing that they do in common.
 
-const PAGE = 65536;
+import { placeOf } from './check.ts';
+
+export const PAGE = 65536;
 /** Keeps each array off the cache lines of the others. */
 const ALIGNMENT = 64;
 /**
@@ -80,23 +82,28 @@ export class Heap {
   offsetOf(array: ArrayBufferView): number {
     const stamped = Stamp.of(array);
     if (stamped >= 0) return stamped;
-    const { buffer } = array;
-    if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return array.byteOffset;
+    const [buffer, byteOffset] = placeOf(array);
+    if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return byteOffset;
     // Another thread may have grown the memory.
     if (this.#store.kind === 'growing' && buffer === this.#store.memory.buffer) {
       this.#view(buffer);
-      return array.byteOffset;
+      return byteOffset;
     }
     return -1;
   }
 
   /** Takes `bytes` bytes, whose content is undefined. */
   allocate(bytes: number, asker: string): number {
-    const size = roundUp(Math.max(bytes, 1)) + (bytes >= PAGE ? SKEW : 0);
-    let index = this.#free.findIndex((block) => block.size >= size);
+    const least = roundUp(Math.max(bytes, 1));
+    let size = least + (bytes >= PAGE ? SKEW : 0);
+    let index = this.#find(size);
+    if (index < 0) {
+      size = least;
+      index = this.#find(size);
+    }
     if (index < 0) {
       this.#grow(size, bytes, asker);
-      index = this.#free.findIndex((block) => block.size >= size);
+      index = this.#find(size);
     }
     const block = this.#free[index] as Block;
     const { start } = block;
@@ -112,6 +119,10 @@ export class Heap {
     const size = this.#used.get(start) as number;
     this.#used.delete(start);
     this.#add(start, start + size);
+  }
+
+  #find(size: number): number {
+    return this.#free.findIndex((block) => block.size >= size);
   }
 
   #grow(size: number, bytes: number, asker: string): void {

@@ -1,4 +1,5 @@
 // Fills the kernel's job with what a call computes.
+import { plainView } from './check.ts';
 import { type Curve, curveOf } from './curve.ts';
 import { field, JOB_WORDS, kind, shape } from './generated/job.ts';
 import type { Kernel } from './kernel.ts';
@@ -87,7 +88,7 @@ export function place(kernel: Kernel, request: Request, parts: Part[], taken: nu
   const elsewhere = parts.filter((part) => part.offset < 0);
   if (settings.forbidsCopy && elsewhere[0])
     throw new TypeError(
-      `${fn}: ${elsewhere[0].name} is not in the kernel's memory, and copy: "throw" forbids copying it; float32() makes arrays there`,
+      `${fn}: ${elsewhere[0].name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${elsewhere[0].field === 'mask' ? 'uint8' : 'float32'}() makes arrays there`,
     );
   const take = (bytes: number): number => {
     const offset = heap.allocate(bytes, fn);
@@ -140,7 +141,7 @@ function curvesOf({ fn, settings, curvature }: Request): Float32Array | undefine
   if (typeof threshold === 'number') return undefined;
   checkLength(fn, thresholdName, threshold, rowLength, 'one for each column');
   const curves = new Float32Array(4 * rowLength);
-  for (const [column, value] of threshold.entries()) {
+  for (const [column, value] of plainView(threshold).entries()) {
     checkThreshold(fn, `${thresholdName}[${column}]`, value);
     const numbers = curveOf(form, thresholdName === 'sigma' ? 1 / (value * value) : value);
     curves[column] = numbers.pre;

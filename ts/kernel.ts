@@ -1,9 +1,11 @@
 // The kernel that is really running, started on first use.
 
 import { compile } from '#module';
+import { checkNumber, describe } from './check.ts';
 import type { Exports } from './exports.ts';
 import { JOB_WORDS } from './generated/job.ts';
-import { fixedMemory, Heap, sharedMemory } from './heap.ts';
+import { fixedMemory, Heap, PAGE, sharedMemory } from './heap.ts';
+import { checkOptions } from './options.ts';
 import { createPlainKernel } from './plain-kernel.ts';
 
 /**
@@ -36,6 +38,7 @@ export interface Kernel {
   readonly workBytes: number;
 }
 
+const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
 const CAPACITY = 256 * 2 ** 20;
 
 let kernel: Kernel | undefined;
@@ -67,29 +70,25 @@ export function theKernel(): Kernel {
  * ```ts
  * import { backend, load } from 'smooth-l1';
  * load({ backend: 'wasm', capacity: 64 * 2 ** 20 });
- * console.log(backend); // "wasm"
+ * console.log(backend); // wasm
  * ```
  */
 export function load(options: LoadOptions = {}): void {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`load: options must be an object, got ${options}`);
+  checkOptions('load', options);
   for (const key of Object.keys(options))
     if (!['backend', 'module', 'memory', 'capacity'].includes(key))
       throw new TypeError(
         `load: there is no option "${key}"; there are backend, module, memory, capacity`,
       );
   const { backend: wanted, module, memory, capacity } = options;
-  if (wanted !== undefined && !['wasm-shared', 'wasm', 'js'].includes(wanted))
-    throw new RangeError(
-      `load: backend must be "wasm-shared", "wasm" or "js", got ${JSON.stringify(wanted)}`,
-    );
-  if (module !== undefined && !(module instanceof WebAssembly.Module))
-    throw new TypeError('load: module must be a WebAssembly.Module');
-  if (memory !== undefined && !(memory instanceof WebAssembly.Memory))
-    throw new TypeError('load: memory must be a WebAssembly.Memory');
+  if (wanted !== undefined && !BACKENDS.includes(wanted)) {
+    const error = typeof wanted === 'string' ? RangeError : TypeError;
+    throw new error(`load: backend must be "wasm-shared", "wasm" or "js", got ${describe(wanted)}`);
+  }
+  checkInstance('module', 'Module', module);
+  checkInstance('memory', 'Memory', memory);
   if (capacity !== undefined) {
-    if (typeof capacity !== 'number')
-      throw new TypeError(`load: capacity must be a number, got ${typeof capacity}`);
+    checkNumber('load', 'capacity', capacity);
     if (!(capacity >= 2 ** 20 && capacity < 2 ** 32))
       throw new RangeError(`load: capacity must be from 1 MiB to less than 4 GiB, got ${capacity}`);
   }
@@ -100,12 +99,20 @@ export function load(options: LoadOptions = {}): void {
   start(options);
 }
 
+function checkInstance(name: string, type: 'Module' | 'Memory', value: unknown): void {
+  if (value === undefined) return;
+  if (typeof WebAssembly !== 'object' || !(value instanceof WebAssembly[type]))
+    throw new TypeError(`load: ${name} must be a WebAssembly.${type}, got ${describe(value)}`);
+}
+
 function start(options: LoadOptions): Kernel {
   const { capacity = CAPACITY } = options;
   const isShared = options.memory && options.memory.buffer.constructor.name === 'SharedArrayBuffer';
   const wanted = options.backend ?? (options.memory && (isShared ? 'wasm-shared' : 'wasm'));
+  // Who gives a module wants it used.
+  const candidates = wanted ? [wanted] : options.module ? BACKENDS.slice(0, 2) : BACKENDS;
   const reasons: string[] = [];
-  for (const candidate of wanted ? [wanted] : (['wasm-shared', 'wasm', 'js'] as const)) {
+  for (const candidate of candidates) {
     try {
       kernel = candidate === 'js' ? startPlain(capacity) : startWasm(candidate, options, capacity);
       backend = candidate;
@@ -134,14 +141,18 @@ function startWasm(
   if (shared) heap = new Heap({ kind: 'growing', memory });
   else {
     // The memory's owner had its views before: it is grown once, here, and never again.
-    const start = options.memory ? memory.grow(Math.ceil(capacity / 65536)) * 65536 : 0;
+    const start = options.memory ? memory.grow(Math.ceil(capacity / PAGE)) * PAGE : 0;
     heap = new Heap({ kind: 'fixed', buffer: memory.buffer, start });
   }
   return settle(backend, heap, exports, module, memory);
 }
 
 function startPlain(capacity: number): Kernel {
-  const heap = new Heap({ kind: 'fixed', buffer: new ArrayBuffer(capacity), start: 0 });
+  const heap = new Heap({
+    kind: 'fixed',
+    buffer: new ArrayBuffer(Math.ceil(capacity / PAGE) * PAGE),
+    start: 0,
+  });
   return settle('js', heap, createPlainKernel(heap.f32.buffer), undefined, undefined);
 }
 

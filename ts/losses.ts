@@ -1,10 +1,11 @@
 // The public functions and classes. Each reads its options, checks its arrays, takes the plain pass
 // where it can, and leaves the rest to pass.ts.
-import { checkArray, describe } from './check.ts';
+import { checkArray, lengthOf } from './check.ts';
 import type { Form } from './curve.ts';
 import { want } from './generated/job.ts';
 import { theKernel } from './kernel.ts';
 import {
+  checkOptions,
   type GradOptions,
   type GradOutputOption,
   type HuberThreshold,
@@ -78,7 +79,13 @@ function withGrad(
     const x = kernel.heap.offsetOf(input);
     const y = kernel.heap.offsetOf(target);
     const g = kernel.heap.offsetOf(gradInput);
-    if (x >= 0 && y >= 0 && isApart(g, x, n) && isApart(g, y, n) && gradInput.length === n) {
+    if (
+      x >= 0 &&
+      y >= 0 &&
+      isApart(g, x, n) &&
+      isApart(g, y, n) &&
+      lengthOf(fn, 'gradInput', gradInput) === n
+    ) {
       const { scale } = settings;
       const isMean = settings.reduction === 'mean';
       const sum =
@@ -117,7 +124,13 @@ function backward(
     const x = kernel.heap.offsetOf(input);
     const y = kernel.heap.offsetOf(target);
     const g = kernel.heap.offsetOf(grad);
-    if (x >= 0 && y >= 0 && isApart(g, x, n) && isApart(g, y, n) && grad.length === n) {
+    if (
+      x >= 0 &&
+      y >= 0 &&
+      isApart(g, x, n) &&
+      isApart(g, y, n) &&
+      lengthOf(fn, 'out', grad) === n
+    ) {
       const factor = gradOutput * settings.scale;
       plainSum(
         kernel,
@@ -153,11 +166,7 @@ function isApart(g: number, x: number, n: number): boolean {
 
 function checkUpstream(fn: string, gradOutput: unknown): void {
   if (typeof gradOutput === 'number') return;
-  if (typeof gradOutput !== 'object' || gradOutput === null)
-    throw new TypeError(
-      `${fn}: gradOutput must be a number or a Float32Array, got ${describe(gradOutput)}`,
-    );
-  checkArray(fn, 'gradOutput', gradOutput, 'Float32Array');
+  checkArray(fn, 'gradOutput', gradOutput, 'Float32Array', 'a number or a Float32Array');
 }
 
 /** The array for the losses of the reductions "none" and "rows"; the others have none. */
@@ -615,22 +624,23 @@ export function huberLossDeltaGrad(
 class Loss<R extends Reduction> {
   readonly #name: string;
   readonly #form: Form;
-  readonly #options: object | undefined;
+  readonly #options: object;
   readonly #settings: Settings;
 
   constructor(name: string, form: Form, options: object | undefined) {
     this.#name = name;
     this.#form = form;
-    this.#settings = readOptions(name, form, 'object', options);
+    checkOptions(name, options);
     this.#options = { ...options };
+    this.#settings = readOptions(name, form, 'object', this.#options);
   }
 
   /** The loss. `options` are those that differ from the object's in this call. */
   forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
     if (options === undefined)
       return forward(this.#name, this.#settings, input, target, undefined) as LossOf<R>;
-    const settings = this.#with('forward', options);
-    return forward(this.#name, settings, input, target, options.out) as LossOf<R>;
+    const [settings, out] = this.#with('forward', options);
+    return forward(this.#name, settings, input, target, out) as LossOf<R>;
   }
 
   /** The gradient to the input, for the upstream gradient `gradOutput`. */
@@ -642,8 +652,8 @@ class Loss<R extends Reduction> {
   ): Float32Array {
     if (options === undefined)
       return backward(this.#name, this.#settings, gradOutput, input, target, undefined);
-    const settings = this.#with('backward', options);
-    return backward(this.#name, settings, gradOutput, input, target, options.out);
+    const [settings, out] = this.#with('backward', options);
+    return backward(this.#name, settings, gradOutput, input, target, out);
   }
 
   /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
@@ -655,30 +665,23 @@ class Loss<R extends Reduction> {
   ): LossOf<R> {
     if (options === undefined)
       return withGrad(this.#name, this.#settings, input, target, gradInput, undefined) as LossOf<R>;
-    const settings = this.#with('backward', options);
-    return withGrad(this.#name, settings, input, target, gradInput, options.out) as LossOf<R>;
+    const [settings, out] = this.#with('backward', options);
+    return withGrad(this.#name, settings, input, target, gradInput, out) as LossOf<R>;
   }
 
-  /** The settings of one call. Nothing is read again where `out` is all that is given. */
-  #with(kind: Kind, options: CallOptions): Settings {
-    const given: Record<string, unknown> = { ...this.#options };
-    let isOutOnly = typeof options === 'object' && options !== null;
-    for (const key in options) {
-      if (key !== 'out') isOutOnly = false;
-      // Given under one name, a value takes the place of that under the other.
-      const other = OTHER_NAMES[key];
-      if (other !== undefined) delete given[other];
+  /** The settings and the `out` of one call. Nothing is read again where `out` is all that is given. */
+  #with(kind: Kind, options: object): [Settings, Float32Array | undefined] {
+    checkOptions(this.#name, options);
+    const given: Record<string, unknown> = { ...options };
+    if (Object.keys(given).every((key) => key === 'out')) {
+      if (given.out !== undefined) checkArray(this.#name, 'out', given.out, 'Float32Array');
+      return [this.#settings, given.out as Float32Array | undefined];
     }
-    if (isOutOnly) {
-      if (options.out !== undefined) checkArray(this.#name, 'out', options.out, 'Float32Array');
-      return this.#settings;
-    }
-    return readOptions(
-      this.#name,
-      this.#form,
-      kind,
-      typeof options === 'object' ? { ...given, ...options } : options,
-    );
+    const own: Record<string, unknown> = { ...this.#options };
+    // Given under one name, a value takes the place of the object's under the other.
+    for (const key of Object.keys(given)) delete own[OTHER_NAMES[key] ?? ''];
+    const settings = readOptions(this.#name, this.#form, kind, { ...own, ...given });
+    return [settings, settings.out];
   }
 }
 

@@ -148,12 +148,16 @@ const KINDS = {
   ],
   second: [...COMMON, 'out'],
   threshold: [...COMMON, 'gradOutput'],
-  distance: ['out'],
+  distance: [],
+  distanceBackward: ['out'],
 };
 export type Kind = keyof typeof KINDS;
 
 /** Options that leave a pass plain. */
 const PLAIN = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy'];
+
+const NUMBER_OR_ARRAY = 'a number or a Float32Array';
+const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';
 
 const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
 const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] as const;
@@ -162,12 +166,14 @@ const COPY = ['allow', 'throw'] as const;
 
 /** Reads the options of function `fn`. */
 export function readOptions(fn: string, form: Form, kind: Kind, options: unknown): Settings {
-  if (options !== undefined && (typeof options !== 'object' || options === null))
-    throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
+  checkOptions(fn, options);
   const given: Given = { ...options };
   let isPlain = true;
   for (const key in given) {
-    if (!KINDS[kind].includes(key) && !(THRESHOLDS[form] as string[]).includes(key))
+    if (
+      !(KINDS[kind] as readonly string[]).includes(key) &&
+      !(THRESHOLDS[form] as string[]).includes(key)
+    )
       throw unknownOption(fn, key, [...THRESHOLDS[form], ...KINDS[kind]]);
     isPlain &&= given[key] === undefined || PLAIN.includes(key);
   }
@@ -206,7 +212,9 @@ export function readOptions(fn: string, form: Form, kind: Kind, options: unknown
     gradOutput:
       typeof given.gradOutput === 'number'
         ? given.gradOutput
-        : ((array(fn, 'gradOutput', 'Float32Array', given) as Float32Array | undefined) ?? 1),
+        : ((array(fn, 'gradOutput', 'Float32Array', given, NUMBER_OR_ARRAY) as
+            | Float32Array
+            | undefined) ?? 1),
     isPlain:
       isPlain &&
       typeof threshold === 'number' &&
@@ -215,6 +223,13 @@ export function readOptions(fn: string, form: Form, kind: Kind, options: unknown
   };
   if (!isPlain || reduction === 'rows') checkTogether(fn, given, settings);
   return settings;
+}
+
+/** Throws for what is no object of options. */
+export function checkOptions(fn: string, options: unknown): asserts options is object | undefined {
+  const isObject = typeof options === 'object' && options !== null;
+  if (options !== undefined && (!isObject || Array.isArray(options) || ArrayBuffer.isView(options)))
+    throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
 }
 
 /** Checks what depends on more than one option. */
@@ -267,8 +282,9 @@ function oneOf<T extends string>(
   if (value === undefined) return fallback;
   if ((values as readonly unknown[]).includes(value)) return value as T;
   const error = typeof value === 'string' ? RangeError : TypeError;
+  const choices = name === 'divisor' ? 'a number or one of' : 'one of';
   throw new error(
-    `${fn}: ${name} must be one of ${values.map(describe).join(', ')}, got ${describe(value)}`,
+    `${fn}: ${name} must be ${choices} ${values.map(describe).join(', ')}, got ${describe(value)}`,
   );
 }
 
@@ -289,9 +305,10 @@ function array(
   name: string,
   type: 'Float32Array' | 'Uint8Array',
   given: Given,
+  wanted?: string,
 ): unknown {
   const value = given[name];
-  if (value !== undefined) checkArray(fn, name, value, type);
+  if (value !== undefined) checkArray(fn, name, value, type, wanted);
   return value;
 }
 
@@ -311,12 +328,8 @@ function thresholdOf(
     checkThreshold(fn, name, value);
     return [name === 'sigma' ? 1 / (value * value) : value, name];
   }
-  if (kind === 'distance') checkNumber(fn, name, value);
-  if (typeof value !== 'object' || value === null)
-    throw new TypeError(
-      `${fn}: ${name} must be a number or a Float32Array, got ${describe(value)}`,
-    );
-  checkArray(fn, name, value, 'Float32Array');
+  if (!(KINDS[kind] as readonly string[]).includes('rowLength')) checkNumber(fn, name, value);
+  checkArray(fn, name, value, 'Float32Array', NUMBER_OR_ARRAY);
   if (given.rowLength === undefined)
     throw new TypeError(`${fn}: ${name} for each column needs rowLength, which is missing`);
   return [value as Float32Array, name];
@@ -340,10 +353,7 @@ function weightsOf(fn: string, name: string, given: Given): Weights | undefined 
         throw new TypeError(`${fn}: ${name}.${key} needs rowLength, which is missing`);
       return { [key]: array } as unknown as Weights;
     }
-    throw new TypeError(
-      `${fn}: ${name} must be a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }, got ${describe(value)}`,
-    );
   }
-  checkArray(fn, name, value, 'Float32Array');
+  checkArray(fn, name, value, 'Float32Array', WEIGHTS);
   return value as Float32Array;
 }

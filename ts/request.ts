@@ -1,5 +1,5 @@
 // What a call computes, and its arrays: each checked to fit the others before anything is written.
-import { checkArray, lengthOf } from './check.ts';
+import { checkArray, lengthOf, plainView } from './check.ts';
 import { type field, kind } from './generated/job.ts';
 import type { Heap } from './heap.ts';
 import type { Settings, Weights } from './options.ts';
@@ -16,6 +16,8 @@ export interface Request {
   readonly loss: boolean;
   readonly grad?: Float32Array | undefined;
   readonly gradName?: string;
+  /** What input and target are called in errors. */
+  readonly names?: readonly [input: string, target: string];
   readonly curvature?: Float32Array | undefined;
   readonly threshold?: boolean;
   readonly upstream?: number | Float32Array | undefined;
@@ -87,7 +89,7 @@ export function partsOf(request: Request): Part[] {
     is: number,
     isOutput = false,
   ): void => {
-    parts.push({ name, field: at, array, is, isOutput, offset: -1, slot: 0 });
+    parts.push({ name, field: at, array: plainView(array), is, isOutput, offset: -1, slot: 0 });
   };
   const full = (
     name: string,
@@ -96,7 +98,7 @@ export function partsOf(request: Request): Part[] {
     isOutput: boolean,
   ): void => {
     if (array === undefined) return;
-    checkLength(fn, name, array, n, 'one for each element of input');
+    checkLength(fn, name, array, n, `one for each element of ${inputName}`);
     add(name, at, array, kind.FULL, isOutput);
   };
   const spread = (name: string, at: Field, weights: Weights | undefined, columns = true): void => {
@@ -110,8 +112,9 @@ export function partsOf(request: Request): Part[] {
     } else add(name, at, weights, layoutOf(fn, name, weights, n, rows, columns ? rowLength : 0));
   };
 
-  add('input', 'input', request.input, kind.FULL);
-  add('target', 'target', request.target, kind.FULL);
+  const [inputName, targetName] = request.names ?? ['input', 'target'];
+  add(inputName, 'input', request.input, kind.FULL);
+  add(targetName, 'target', request.target, kind.FULL);
   spread('insideWeights', 'inside', settings.insideWeights);
   spread(settings.outsideName, 'outside', settings.outsideWeights);
   spread('gradOutput', 'upstream', upstream, false);
@@ -195,7 +198,7 @@ export function checkOverlaps(fn: string, heap: Heap, parts: Part[]): void {
           `${fn}: ${out.name} overlaps ${other.name}; ${
             other.isOutput
               ? 'results must be apart'
-              : `it must be apart from it, or exactly input or target`
+              : `it must be apart from it, or exactly ${parts[0]?.name} or ${parts[1]?.name}`
           }`,
         );
     }

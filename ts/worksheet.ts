@@ -1,8 +1,9 @@
 // The vector form of the worksheet that this package goes back to: the loss of a distance.
 import { checkNumber } from './check.ts';
-import { l1Loss, l1LossBackward } from './losses.ts';
-import { type OutOption, readOptions, type SmoothL1Threshold } from './options.ts';
-import { checkPair } from './request.ts';
+import { l1Loss } from './losses.ts';
+import { type Kind, type OutOption, readOptions, type SmoothL1Threshold } from './options.ts';
+import { compute } from './pass.ts';
+import { checkPair, freshArray } from './request.ts';
 
 /**
  * The L1 distance of two vectors, `sum |p_i - q_i|`.
@@ -38,7 +39,7 @@ export function smoothL1OfDistance(
   q: Float32Array,
   options?: SmoothL1Threshold,
 ): number {
-  return ofDistance('smoothL1OfDistance', p, q, options).loss;
+  return ofDistance('smoothL1OfDistance', 'distance', p, q, options).loss;
 }
 
 /**
@@ -61,19 +62,35 @@ export function smoothL1OfDistanceBackward(
   q: Float32Array,
   options?: SmoothL1Threshold & OutOption,
 ): Float32Array {
-  checkNumber('smoothL1OfDistanceBackward', 'gradOutput', gradOutput);
-  const { slope, out } = ofDistance('smoothL1OfDistanceBackward', p, q, options);
-  return l1LossBackward(gradOutput * slope, p, q, { reduction: 'sum', ...(out && { out }) });
+  const fn = 'smoothL1OfDistanceBackward';
+  checkNumber(fn, 'gradOutput', gradOutput);
+  const { slope, n, out } = ofDistance(fn, 'distanceBackward', p, q, options);
+  const settings = readOptions(fn, 'l1', 'object', { reduction: 'sum' });
+  const grad = out ?? freshArray(fn, 'out', settings, n);
+  const upstream = gradOutput * slope;
+  compute({
+    fn,
+    settings,
+    input: p,
+    target: q,
+    names: ['p', 'q'],
+    n,
+    loss: false,
+    grad,
+    gradName: 'out',
+    upstream,
+  });
+  return grad;
 }
 
 /** Smooth L1 of one number from 0, in f64. */
-function ofDistance(fn: string, p: Float32Array, q: Float32Array, options: unknown) {
-  const { threshold, out } = readOptions(fn, 'smoothL1', 'distance', options);
-  checkPair(fn, p, q, 'p', 'q');
+function ofDistance(fn: string, kind: Kind, p: Float32Array, q: Float32Array, options: unknown) {
+  const { threshold, out } = readOptions(fn, 'smoothL1', kind, options);
+  const n = checkPair(fn, p, q, 'p', 'q');
   const distance = l1Distance(p, q);
   const beta = threshold as number;
   const slope = distance < beta ? distance / beta : Math.sign(distance);
   const half = beta === Infinity ? 0 : beta / 2;
   const loss = distance < beta ? (distance * slope) / 2 : distance - half;
-  return { loss, slope, out };
+  return { loss, slope, n, out };
 }

@@ -41,14 +41,20 @@ enum Operation {
     Fused,
 }
 
-/// Loss and gradient (where wanted) of the mean over `x` and `y`, for beta 1.
-type Pass = fn(Operation, &[f32], &[f32], &mut [f32]) -> f64;
+/// Loss and gradient (where wanted) of the mean over `x` and `y`, for beta 1. The kernel works in the
+/// last argument.
+type Pass = fn(Operation, &[f32], &[f32], &mut [f32], &mut Work) -> f64;
 
-fn kernel_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32]) -> f64 {
+fn kernel_pass(
+    operation: Operation,
+    x: &[f32],
+    y: &[f32],
+    grad: &mut [f32],
+    work: &mut Work,
+) -> f64 {
     let n = x.len();
     // SAFETY: all fields are numbers or pointers, for which zeros are a value.
     let mut job: Job = unsafe { core::mem::zeroed() };
-    let mut work: Box<Work> = unsafe { Box::new(core::mem::zeroed()) };
     job.want = match operation {
         Operation::Forward => want::SUM,
         Operation::Backward => want::GRAD,
@@ -62,13 +68,13 @@ fn kernel_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32]) -> 
     for first in (0..n).step_by(CHUNK) {
         work.totals.loss = 0.0;
         // SAFETY: the three slices have n elements and do not overlap.
-        unsafe { kernel::run::<FourLanes>(&job, first, CHUNK.min(n - first), &mut *work) };
+        unsafe { kernel::run::<FourLanes>(&job, first, CHUNK.min(n - first), work) };
         total += work.totals.loss;
     }
     total / n as f64
 }
 
-fn wide_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32]) -> f64 {
+fn wide_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32], _: &mut Work) -> f64 {
     match operation {
         Operation::Forward => wide::<true, false>(x, y, grad),
         Operation::Backward => wide::<false, true>(x, y, grad),
@@ -130,7 +136,7 @@ fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// Reads what a forward reads; with a gradient, also writes what a backward writes.
-fn limit_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32]) -> f64 {
+fn limit_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32], _: &mut Work) -> f64 {
     if operation != Operation::Forward {
         for ((g, x), y) in grad.iter_mut().zip(x).zip(y) {
             *g = f32::from_bits(x.to_bits() ^ y.to_bits());
@@ -158,6 +164,7 @@ struct Data {
     input: Vec<f32>,
     target: Vec<f32>,
     grad: Vec<f32>,
+    work: Box<Work>,
 }
 
 impl Race {
@@ -165,7 +172,7 @@ impl Race {
         let window = self.next * self.n..(self.next + 1) * self.n;
         self.next = (self.next + 1) % self.windows;
         let (x, y) = (&data.input[window.clone()], &data.target[window.clone()]);
-        (self.pass)(self.operation, x, y, black_box(&mut data.grad[window]))
+        (self.pass)(self.operation, x, y, black_box(&mut data.grad[window]), &mut data.work)
     }
 }
 
@@ -197,7 +204,9 @@ fn main() {
     let (input, target) = (floats(input), floats(target));
     // Written, so that no page of it is new to the first call.
     let grad = vec![1.0; input.len()];
-    let mut data = Data { input, target, grad };
+    // SAFETY: as for a job.
+    let work = Box::new(unsafe { core::mem::zeroed() });
+    let mut data = Data { input, target, grad, work };
     let mut race = None;
     println!("ready");
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

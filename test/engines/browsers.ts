@@ -251,7 +251,8 @@ export async function checkBrowsers(): Promise<void> {
       default: { backend: 'js', refusal: HEADERS },
     });
     const free = await serve(ISOLATED);
-    const from = `${await home()}/smooth-l1/`;
+    // WebKit takes a worker's import from another origin only if that requires isolation as well.
+    const from = `${await serve(ISOLATED)}/smooth-l1/`;
     await pages(
       'package of another origin',
       `${free}/page.html`,

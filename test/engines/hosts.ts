@@ -111,9 +111,24 @@ const config :Workerd.Config = (services = [(name = "suite", worker = (
   });
 }
 
-/** Users of the packed package in Node: both kinds of module, and `eval`. */
+let consumer: Promise<string> | undefined;
+/** A folder where the tarball is installed. */
+function consumerFolder(): Promise<string> {
+  consumer ??= (async () => {
+    const folder = `${work}consumer/`;
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(`${folder}package.json`, '{ "private": true, "type": "module" }');
+    copyFileSync(`${work}smooth-l1.tgz`, `${folder}smooth-l1.tgz`);
+    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', './smooth-l1.tgz'], {
+      cwd: folder,
+    });
+    return folder;
+  })();
+  return consumer;
+}
+
+/** Users of the packed package in Node: both kinds of module, in files and not. */
 export async function checkConsumers(): Promise<void> {
-  const folder = `${work}consumer/`;
   const use = `
     const x = float32([0.5, 3]);
     console.log(backend, smoothL1Loss(x, float32(2)));
@@ -121,38 +136,51 @@ export async function checkConsumers(): Promise<void> {
   const names = 'backend, float32, getNumThreads, setNumThreads, smoothL1Loss';
   const esm = `import { ${names} } from 'smooth-l1';${use}`;
   const cjs = `const { ${names} } = require('smooth-l1');${use}`;
-  const expected = 'wasm-shared 1.3125\n2\n';
-  await check('npm install of the tarball', async () => {
-    mkdirSync(folder, { recursive: true });
-    writeFileSync(`${folder}package.json`, '{ "private": true }');
-    writeFileSync(`${folder}use.mjs`, esm);
-    writeFileSync(`${folder}use.cjs`, cjs);
-    copyFileSync(`${work}smooth-l1.tgz`, `${folder}smooth-l1.tgz`);
-    await run('npm', ['install', '--offline', '--no-audit', '--no-fund', './smooth-l1.tgz'], {
-      cwd: folder,
-    });
-    return 'without a network';
-  });
   for (const host of nodes)
-    for (const args of [
-      ['use.mjs'],
-      ['use.cjs'],
-      ['--eval', cjs],
-      ['--input-type=module', '--eval', esm],
-    ])
-      await check(
-        `${await nameOf(host)}, ${args.join(' ').replace(/ (im|con).*/s, '')}`,
-        async () => {
-          await require(host);
-          const out = await run(host.program, args, { cwd: folder });
-          if (out !== expected) throw new Error(`it printed ${out}`);
-          return out.trim().replace('\n', ', threads ');
-        },
-      );
+    for (const [way, ...args] of [
+      ['import in a file', 'use.mjs'],
+      ['require in a file', 'use.cjs'],
+      ['import in --eval', '--input-type=module', '--eval', esm],
+      ['require in --eval', '--input-type=commonjs', '--eval', cjs],
+    ] as [string, ...string[]][])
+      await check(`${await nameOf(host)}, ${way}`, async () => {
+        await require(host);
+        const cwd = await consumerFolder();
+        writeFileSync(`${cwd}use.mjs`, esm);
+        writeFileSync(`${cwd}use.cjs`, cjs);
+        const out = await run(host.program, args, { cwd });
+        if (out !== 'wasm-shared 1.3125\n2\n') throw new Error(`it printed ${out}`);
+        return 'wasm-shared, 2 threads';
+      });
+}
+
+/** The types of the tarball, with compilers older and newer than the one in use here. */
+export async function checkCompilers(): Promise<void> {
+  for (const name of ['typescript-5.6', 'typescript-7']) {
+    const tsc = `${modules}${name}/bin/tsc`;
+    const version = await run(process.execPath, [tsc, '--version']);
+    await check(`TypeScript ${version.replace('Version', '').trim()}`, async () => {
+      const folder = await consumerFolder();
+      copyFileSync(`${here}../package/types.ts`, `${folder}types.ts`);
+      const compilerOptions = {
+        target: 'es2022',
+        lib: ['es2022', 'esnext.disposable', 'dom'],
+        module: 'nodenext',
+        types: [],
+        strict: true,
+        skipLibCheck: false,
+        noEmit: true,
+      };
+      const config = { compilerOptions, files: ['types.ts'] };
+      writeFileSync(`${folder}tsconfig.json`, JSON.stringify(config));
+      await run(process.execPath, [tsc], { cwd: folder });
+      return 'no complaints';
+    });
+  }
 }
 
 /** The name with the version that is here. */
-async function nameOf({ name, program }: Host): Promise<string> {
+export async function nameOf({ name, program }: Host): Promise<string> {
   if (!existsSync(program)) return `${name} (${program.replace(modules, '').split('/')[0]})`;
   const [version] = /\d+\.\d+\.\d+/.exec(await run(program, ['--version'])) ?? ['?'];
   return `${name} ${version}`;

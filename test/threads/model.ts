@@ -109,12 +109,13 @@ class Wrong extends Error {}
 // ---- the search -------------------------------------------------------------------------------
 /** Looks at all states, the nearest first. */
 export function explore(size: Size, chosen: Program = program): Outcome {
-  const { first, steps, check } = modelOf(size, chosen);
+  const { first, steps, check, sort } = modelOf(size, chosen);
   const seen = new Set<string>();
   const states: State[] = [];
   const parents: number[] = [];
   const names: string[] = [];
   const add = (state: State, parent: number, name: string): void => {
+    sort(state);
     const key = String.fromCharCode(...state);
     if (seen.has(key)) return;
     seen.add(key);
@@ -202,9 +203,16 @@ function modelOf(size: Size, chosen: Program) {
   const ending = new Set<string>();
 
   function check(s: State): void {
-    const step = get(s, AT);
+    const name = callerSteps[get(s, AT)] as string;
     const own = get(s, POOL);
-    if (own !== 0) checkPool(s, step, blockAt(s, BLOCK), team(s, own));
+    const isRetiring = name === 'BELL + 1, the last' || name === 'notify all';
+    for (const w of workers) {
+      if (get(s, w + IS) !== is('asleep') || get(s, blockAt(s, w + MY_BLOCK) + RETIRED) === 0)
+        continue;
+      if (!(isRetiring && get(s, w + MY_POOL) === own))
+        throw new Wrong('a worker of a pool that is over sleeps for ever');
+    }
+    if (own !== 0 && !isRetiring) checkPool(s, name, blockAt(s, BLOCK), team(s, own));
     // Whatever the workers do, or not, the caller alone comes to the end of its call.
     const passed: string[] = [];
     for (let t = s; get(t, AT) !== at('outside') && get(t, AT) !== at('end'); ) {
@@ -218,30 +226,26 @@ function modelOf(size: Size, chosen: Program) {
     for (const key of passed) ending.add(key);
   }
 
-  function checkPool(s: State, step: number, block: number, own: number[]): void {
+  /** A pool that is not retired. */
+  function checkPool(s: State, name: string, block: number, own: number[]): void {
     const count = (...names: string[]): number =>
       own.filter((w) => names.includes(workerSteps[get(s, w + IS)] as string)).length;
-    const asleep = count('asleep');
-    if (get(s, block + RETIRED) !== 0) {
-      if (step !== at('BELL + 1, the last') && step !== at('notify all') && asleep > 0)
-        throw new Wrong('a worker of a pool that is over sleeps for ever');
-      return;
-    }
-    const isCalled = step > publish.length && step <= at('read FAILED');
+    const isCalled = get(s, AT) > publish.length && get(s, AT) <= at('read FAILED');
     const lost = count('gone', 'gone with a chunk');
-    if (isCalled && get(s, block + CLAIM) > 0 && asleep > size.workers - wanted + lost)
+    const mayStay = size.workers - wanted + lost;
+    if (isCalled && get(s, block + CLAIM) > 0 && count('asleep') > mayStay)
       throw new Wrong('a wake-up is lost');
 
-    const isWaiting = step === at('read DONE') || step === at('read FAILED');
     const held = own.filter((w) => holding.has(get(s, w + IS))).length + count('gone with a chunk');
     const open = chunks - get(s, COMPUTED) - get(s, block + DONE) - get(s, block + FAILED);
-    if (isWaiting && open !== held) throw new Wrong('the caller waits for what nobody does');
+    if ((name === 'read DONE' || name === 'read FAILED') && open !== held)
+      throw new Wrong('the caller waits for what nobody does');
 
     // Both could be the next step: nothing orders them.
     const isRace =
-      (step === at('write the job') && count('read the job', 'compute') > 0) ||
-      (step === at('clear the flags') && count('set flag') > 0) ||
-      (step === at('add up') && count('compute', 'write sums') > 0);
+      (name === 'write the job' && count('read the job', 'compute') > 0) ||
+      (name === 'clear the flags' && count('set flag') > 0) ||
+      (name === 'add up' && count('compute', 'write sums') > 0);
     if (isRace) throw new Wrong('a data race');
   }
 
@@ -379,6 +383,18 @@ function modelOf(size: Size, chosen: Program) {
     }
   }
 
+  /** Workers of a pool are all alike: one order of them stands for all. */
+  function sort(s: State): void {
+    for (let i = 1; i < workers.length; i++)
+      for (let j = i; j > 0 && j % size.workers !== 0; j--) {
+        const [w, v] = [workers[j - 1] as number, workers[j] as number];
+        let k = 0;
+        while (k < WORKER && s[w + k] === s[v + k]) k++;
+        if (k === WORKER || get(s, w + k) < get(s, v + k)) break;
+        for (; k < WORKER; k++) [s[w + k], s[v + k]] = [get(s, v + k), get(s, w + k)];
+      }
+  }
+
   /** Between calls: what the program does, and what it is told of. */
   function outside(s: State): Step[] {
     const ways: Step[] = [];
@@ -399,10 +415,18 @@ function modelOf(size: Size, chosen: Program) {
           else release(next);
         });
     if (get(s, JOB) > jobs)
-      way('ends', (next) => (get(s, POOL) ? retire(next, 'end') : (next[AT] = at('end'))));
-    else if (get(s, POOL)) way('calls', (next) => (next[AT] = 1));
+      way('ends', (next) => {
+        if (get(s, POOL)) retire(next, 'end');
+        else next[AT] = at('end');
+      });
+    else if (get(s, POOL))
+      way('calls', (next) => {
+        next[AT] = at(publish[0] as string);
+      });
     else {
-      way('calls, alone', (next) => (next[JOB] = get(s, JOB) + 1));
+      way('calls, alone', (next) => {
+        next[JOB] = get(s, JOB) + 1;
+      });
       if (get(s, POOLS) < size.pools) way('starts another pool', startPool);
     }
     return ways;
@@ -453,7 +477,7 @@ function modelOf(size: Size, chosen: Program) {
     const way = (what: string, to: number): State => {
       const next = s.slice();
       next[w + IS] = to;
-      ways.push([`worker ${(w - firstWorker) / WORKER + 1}: ${what}`, next]);
+      ways.push([`worker: ${what}`, next]);
       return next;
     };
     const isOver = get(s, block + RETIRED) !== 0;
@@ -559,7 +583,7 @@ function modelOf(size: Size, chosen: Program) {
     return 1 << (index * pieces + done);
   }
 
-  return { first, steps, check };
+  return { first, steps, check, sort };
 }
 
 function placesOf(names: string[]): (name: string) => number {

@@ -1,0 +1,907 @@
+// Threads: the results are those of one thread to the bit, whatever the workers do; and what
+// `setNumThreads` does. The pools are real. Workers that go wrong are in threads/faulty.mjs.
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import os from 'node:os';
+import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
+import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { ThreadOptions, WorkerLike } from '../ts/index.ts';
+import { bits, fresh, type Package } from './backends.ts';
+import { type Call, type Results, type Role, rolesOf, run } from './calls.ts';
+import { call, mix, tame } from './draws.ts';
+import { Yard } from './yard.ts';
+
+vi.setConfig({ testTimeout: 120_000 });
+
+const CHUNK = 65536;
+const THRESHOLD = 4 * CHUNK;
+
+const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
+const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);
+const sound = (): Worker => new Worker(dist('worker.js'));
+/** A worker with a script of one line. */
+const line = (code: string): Worker => new Worker(code, { eval: true });
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
+  new Uint8Array(buffer, byteOffset, byteLength);
+
+// Not more threads are woken than there are cores: here all, wherever this runs.
+vi.spyOn(os, 'availableParallelism').mockReturnValue(8);
+
+// The clock by which callers lose their patience. It counts how often they look at it, so slowly
+// that a busy machine makes no difference; where patience is to end, it is made to jump.
+let time = 0;
+const slowly = (): number => {
+  time += 0.0001;
+  return time;
+};
+const clock = vi.spyOn(performance, 'now').mockImplementation(slowly);
+
+afterEach(() => {
+  clock.mockImplementation(slowly);
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+// ---- results ----------------------------------------------------------------------------------
+describe('the results are those of one thread', () => {
+  let alone: Package;
+  const together: [number, Package][] = [];
+  const cells = new Int32Array(new SharedArrayBuffer(8));
+  const counted = (): Worker => new Worker(script('faulty.mjs'), { workerData: { cells } });
+
+  beforeAll(async () => {
+    alone = await fresh();
+    for (const n of [2, 3, 4]) {
+      const smooth = await fresh();
+      await smooth.setNumThreads(n, { createWorker: counted });
+      together.push([n, smooth]);
+    }
+  });
+
+  type Where = ConstructorParameters<typeof Yard>[1];
+  type Shared = Parameters<Yard['sharing']>[0];
+
+  function outcome(
+    smooth: Package,
+    role: Role,
+    call: Call,
+    where: Where,
+    shared: Shared = {},
+  ): Results {
+    using yard = new Yard(smooth, where, 1);
+    const results = run(smooth, role, call, yard.sharing(shared));
+    yard.check();
+    return Object.fromEntries(
+      Object.entries(results).map(([name, x]) => [name, typeof x === 'number' ? x : x.slice()]),
+    );
+  }
+
+  function expectSame(actual: Results, expected: Results, label: string): void {
+    expect(Object.keys(actual), label).toEqual(Object.keys(expected));
+    for (const [name, theirs] of Object.entries(expected)) {
+      const mine = actual[name] as number | Float32Array;
+      if (typeof theirs === 'number' || typeof mine === 'number')
+        expect(bits(mine), `${label} ${name}`).toBe(bits(theirs));
+      // The long way only where the short one fails: there may be several NaN.
+      else if (Buffer.compare(bytesOf(mine), bytesOf(theirs)) !== 0)
+        expect(bits(mine) === bits(theirs), `${label} ${name}`).toBe(true);
+    }
+  }
+
+  function check(
+    call: Call,
+    where: Where = true,
+    shared: Shared = {},
+    roles = rolesOf(call),
+  ): void {
+    for (const role of roles) {
+      const expected = outcome(alone, role, call, where, shared);
+      for (const [n, smooth] of together)
+        expectSame(outcome(smooth, role, call, where, shared), expected, `${role}, ${n} threads`);
+    }
+  }
+
+  const LONGEST = 2 * THRESHOLD;
+  const words = Array.from({ length: 251 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
+  const numbers = [0, 1, 2, 3, 4, 5, 6].map((role) => tame.numbers(mix(words, role, LONGEST), 4));
+  const some = (role: number, n: number): Float32Array =>
+    (numbers[role] as Float32Array).subarray(0, n);
+  const bytes = (role: number, n: number): Uint8Array =>
+    Uint8Array.from(some(role, n), (x) => +(x < 2));
+
+  const painted = (n: number, more: Partial<Call> = {}): Call => ({
+    form: 'smoothL1',
+    threshold: 0.7,
+    input: some(0, n),
+    target: some(1, n),
+    gradGradInput: some(2, n),
+    ...more,
+  });
+
+  test.each([-1, 0, 1, 1025, CHUNK - 1, CHUNK + 1, 2 * CHUNK - 17])(
+    'the threshold and %i elements more',
+    (more) => {
+      for (const reduction of ['none', 'sum', 'mean'] as const)
+        check(painted(THRESHOLD + more, { reduction }));
+    },
+  );
+
+  const n = 6 * CHUNK; // divisible by 3
+  const inRows = { rowLength: 3, reduction: 'rows' } as const;
+  const features: [string, Partial<Call>][] = [
+    ['Huber', { form: 'huber', threshold: 1.5 }],
+    ['half the squared error', { form: 'huber', threshold: Infinity }],
+    ['L1', { form: 'l1' }],
+    ['a subnormal threshold', { threshold: 2 ** -140 }],
+    ['a scale', { scale: -0.5, reduction: 'sum' }],
+    ['numbers as weights', { insideWeights: 0.5, outsideWeights: -2 }],
+    ['weights of the elements', { insideWeights: some(3, n), outsideWeights: some(4, n) }],
+    [
+      'weights of the rows',
+      {
+        rowLength: 3,
+        insideWeights: { perRow: some(3, n / 3) },
+        outsideWeights: { perRow: some(4, n / 3) },
+      },
+    ],
+    [
+      'weights of the columns',
+      {
+        rowLength: 3,
+        insideWeights: { perColumn: some(3, 3) },
+        outsideWeights: { perColumn: some(4, 3) },
+      },
+    ],
+    ['a mask of the elements', { mask: bytes(5, n) }],
+    ['a mask of the rows', { rowLength: 3, mask: bytes(5, n / 3) }],
+    [
+      'NaN as a target that does not count',
+      { ignoreNaNTargets: true, target: some(1, n).map((x) => (x > 3 ? NaN : x)) },
+    ],
+    ['an upstream number', { gradOutput: -2 }],
+    ['an upstream gradient of the elements', { gradOutput: some(6, n) }],
+    ['an upstream gradient of the rows', { ...inRows, gradOutput: some(6, n / 3) }],
+    ['all gradients', { allGradients: true, outsideWeights: some(4, n) }],
+    ['gradients that are added', { accumulate: true, old: 0.75, allGradients: true }],
+    ['thresholds of the columns', { rowLength: 3, threshold: Float32Array.of(0.5, 1, 2) }],
+    ['rows of three', inRows],
+    ['rows of a thousand and more', { rowLength: 1024 * 3, reduction: 'rows' }],
+    ['rows of more than a chunk', { rowLength: 2 * CHUNK, reduction: 'rows' }],
+    ['one row', { rowLength: n, reduction: 'rows' }],
+    ...(['rows', 'weights', 'nonzeroWeights', 'unmasked', 7.5, 0] as const).map(
+      (divisor): [string, Partial<Call>] => [
+        `the divisor ${divisor}`,
+        {
+          divisor,
+          rowLength: 3,
+          mask: bytes(5, n),
+          outsideWeights: some(4, n),
+          allGradients: true,
+        },
+      ],
+    ),
+    [
+      'a divisor that is 0',
+      { divisor: 'unmasked', mask: new Uint8Array(n), onZeroDivisor: 'zero' },
+    ],
+  ];
+  test.each(features)('%s', (_, more) => {
+    check(painted(n, more));
+  });
+
+  test('all options together, any that go together', () => {
+    const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 5 * CHUNK, 400_000);
+    const seed = Number(process.env.SEED ?? 1);
+    const numRuns = 10 * Number(process.env.RUNS ?? 1);
+    const property = fc.property(call(tame, lengths), (drawn) => check(drawn));
+    fc.assert(property, { seed, numRuns, endOnFailure: true, includeErrorInReport: true });
+  });
+
+  const everything: Partial<Call> = {
+    rowLength: 3,
+    insideWeights: { perColumn: some(3, 3) },
+    outsideWeights: some(4, n),
+    mask: bytes(5, n),
+    gradOutput: some(6, n),
+    allGradients: true,
+  };
+  test('arrays elsewhere', () => check(painted(n, everything), false));
+  test('some arrays elsewhere', () =>
+    check(painted(n, everything), (name) => name !== 'insideWeights'));
+  test.each(['input', 'target'])('the gradient over %s', (input) => {
+    for (const role of ['backward', 'withGrad'] as const)
+      check(painted(n), true, { gradInput: input }, [role]);
+    check(painted(n, { reduction: 'none' }), true, { out: input }, ['forward']);
+  });
+
+  test('more chunks than fit in a turn', () => {
+    // Two views on one array, to need half the memory.
+    const whole = new Float32Array(1025 * CHUNK + 18);
+    for (let i = 0; i < whole.length; i += LONGEST)
+      whole.set(some(0, Math.min(LONGEST, whole.length - i)), i);
+    const losses = [alone, ...together.map(([, smooth]) => smooth)].map((smooth) => {
+      const base = smooth.float32(whole.length);
+      base.set(whole);
+      const pairs = [1024 * CHUNK, 1024 * CHUNK + 1, 1025 * CHUNK + 17];
+      const values = pairs.map((n) =>
+        smooth.smoothL1Loss(base.subarray(1, n + 1), base.subarray(0, n)),
+      );
+      smooth.free(base);
+      return values.map(bits);
+    });
+    expect(losses[0]).toEqual([...new Set(losses[0])]);
+    for (const values of losses) expect(values).toEqual(losses[0]);
+  });
+
+  test('the workers have done their part', () => {
+    expect(Atomics.load(cells, 0)).toBeGreaterThan(0);
+  });
+});
+
+// ---- setNumThreads ----------------------------------------------------------------------------
+const headers =
+  /Cross-Origin-Opener-Policy: same-origin.*Cross-Origin-Embedder-Policy: require-corp/;
+
+/** A package of its own, with a call to compute, the workers that were made, and what was warned of. */
+async function laboratory(makers: (() => WorkerLike)[] = []) {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+  const smooth = await fresh({ memory });
+  const n = 16 * CHUNK + 5;
+  const [input, target, gradInput] = [smooth.float32(n), smooth.float32(n), smooth.float32(n)];
+  for (let i = 0; i < n; i++) input[i] = ((i * 7919) % 4001) / 1000 - 2;
+
+  /** The bits of a loss and of its gradient. */
+  const compute = (): string => {
+    gradInput.fill(NaN);
+    const loss = smooth.smoothL1LossWithGrad(input, target, gradInput);
+    return `${bits(loss)} ${createHash('sha256').update(bytesOf(gradInput)).digest('hex')}`;
+  };
+  const right = compute();
+
+  const workers: WorkerLike[] = [];
+  const exits: Promise<unknown>[] = [];
+  const warnings: string[] = [];
+  const options = {
+    createWorker(): WorkerLike {
+      const worker = (makers.shift() ?? sound)();
+      workers.push(worker);
+      if (worker instanceof Worker) exits.push(new Promise((end) => worker.once('exit', end)));
+      return worker;
+    },
+    onWarning(message: string): void {
+      warnings.push(message);
+    },
+  };
+  return {
+    smooth,
+    memory,
+    gradInput,
+    workers,
+    exits,
+    warnings,
+    options,
+    /** Fails unless the results are right. */
+    check: () => expect(compute()).toBe(right),
+    start: (threads: number, more: ThreadOptions = {}) =>
+      smooth.setNumThreads(threads, { ...options, ...more }),
+    /** When all that was asked for so far is done: a call that fails waits for its turn too. */
+    settled: () => smooth.setNumThreads(NaN).catch(() => {}),
+    /** Bytes of the kernel's memory that are in use. */
+    used(): number {
+      try {
+        smooth.float32(2 ** 40);
+      } catch (error) {
+        const [left, size] = / (\d+) bytes left of (\d+)/.exec(String(error))?.slice(1) ?? [];
+        return Number(size) - Number(left);
+      }
+      throw new Error('so much memory is not there');
+    },
+  };
+}
+
+describe('setNumThreads', () => {
+  const cells = new Int32Array(new SharedArrayBuffer(8));
+  const counting = (): Worker => new Worker(script('faulty.mjs'), { workerData: { cells } });
+  const runs = (): number => Atomics.load(cells, 0);
+
+  const wrong: [unknown, string][] = [
+    [0, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got 0'],
+    [-1, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got -1'],
+    [NaN, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got NaN'],
+    [1.5, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got 1.5'],
+    [257, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got 257'],
+    [10_000, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got 10000'],
+    [Infinity, 'RangeError: setNumThreads: n must be an integer from 1 to 256, got Infinity'],
+    ['2', 'TypeError: setNumThreads: n must be a number, got "2"'],
+    [2n, 'TypeError: setNumThreads: n must be a number, got 2n'],
+    [undefined, 'TypeError: setNumThreads: n must be a number, got undefined'],
+  ];
+  const wrongOptions: [unknown, string][] = [
+    [null, 'TypeError: setNumThreads: options must be an object, got null'],
+    [2, 'TypeError: setNumThreads: options must be an object, got 2'],
+    [
+      { threads: 2 },
+      'TypeError: setNumThreads: there is no option "threads"; there are createWorker, onWarning',
+    ],
+    [{ createWorker: 2 }, 'TypeError: setNumThreads: createWorker must be a function, got 2'],
+    [{ onWarning: 'log' }, 'TypeError: setNumThreads: onWarning must be a function, got "log"'],
+  ];
+
+  test('what is wrong is refused, and changes nothing', async () => {
+    const { smooth, start, workers, check } = await laboratory();
+    await start(2);
+    for (const [n, message] of wrong)
+      await expect(smooth.setNumThreads(n as number).catch(String)).resolves.toBe(message);
+    for (const [options, message] of wrongOptions)
+      await expect(smooth.setNumThreads(3, options as object).catch(String)).resolves.toBe(message);
+    expect(smooth.getNumThreads()).toBe(2);
+    expect(workers.length).toBe(1);
+    check();
+  });
+
+  test('getNumThreads tells the truth at every step', async () => {
+    const { smooth, start, check, workers } = await laboratory();
+    expect(smooth.getNumThreads()).toBe(1);
+    const more = start(3);
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+    await more;
+    expect(smooth.getNumThreads()).toBe(3);
+    const fewer = start(2);
+    expect(smooth.getNumThreads()).toBe(3);
+    check();
+    await fewer;
+    expect(smooth.getNumThreads()).toBe(2);
+    check();
+    await smooth.setNumThreads(2);
+    expect(workers.length).toBe(3); // the same again is nothing new
+    const one = smooth.setNumThreads(1);
+    expect(smooth.getNumThreads()).toBe(2);
+    await one;
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+  });
+
+  test('one after the other, when asked for at once', async () => {
+    const { smooth, start, check } = await laboratory();
+    const seen: number[] = [];
+    const see = (): unknown => seen.push(smooth.getNumThreads());
+    await Promise.all([
+      start(2).then(see),
+      start(4).then(see),
+      start(0).catch(see),
+      start(3).then(see),
+    ]);
+    expect(seen).toEqual([2, 4, 4, 3]);
+    check();
+  });
+
+  test('more than there are cores', async () => {
+    const { smooth, start, check } = await laboratory();
+    vi.mocked(os.availableParallelism).mockReturnValueOnce(2);
+    await start(8);
+    expect(smooth.getNumThreads()).toBe(8);
+    for (let i = 0; i < 20; i++) check();
+  });
+
+  test('twenty times there and back takes no memory', async () => {
+    const { smooth, memory, start, check, exits, used } = await laboratory();
+    const before = used();
+    const sizes = new Set<number>();
+    for (let i = 0; i < 20; i++) {
+      await start(3);
+      check();
+      await smooth.setNumThreads(1);
+      await Promise.all(exits);
+      expect(used()).toBe(before);
+      sizes.add(memory.buffer.byteLength);
+    }
+    expect(sizes.size).toBe(1);
+  });
+
+  test('the memory grows while workers sleep and while they work', async () => {
+    const { smooth, memory, start, check } = await laboratory([counting]);
+    await start(2);
+    for (let i = 0; i < 3; i++) {
+      const size = memory.buffer.byteLength;
+      const [input, target] = [smooth.float32(size / 4).fill(1), smooth.float32(size / 4)];
+      expect(memory.buffer.byteLength).toBeGreaterThan(size);
+      const before = runs();
+      while (runs() === before) expect(smooth.smoothL1Loss(input, target)).toBe(0.5);
+      check();
+    }
+  });
+
+  test.each([
+    ['accumulates', { accumulate: true }],
+    ['is written over', {}],
+  ])('what %s stays on one thread', async (how, options) => {
+    const { smooth, start, check } = await laboratory([counting]);
+    await start(2);
+    const before = runs();
+    while (runs() === before) check();
+    const [input, target] = [smooth.float32(THRESHOLD).fill(1), smooth.float32(THRESHOLD)];
+    const gradInput = how === 'accumulates' ? smooth.float32(THRESHOLD) : input;
+    const after = runs();
+    smooth.smoothL1LossWithGrad(input, target, gradInput, { ...options, reduction: 'sum' });
+    expect(gradInput.every((g) => g === 1)).toBe(true);
+    expect(runs()).toBe(after);
+  });
+
+  test.each(['wasm', 'js'] as const)('the backend "%s" has no threads', async (backend) => {
+    const smooth = await fresh({ backend, capacity: 2 ** 24 });
+    const message = await smooth.setNumThreads(2).catch(String);
+    expect(message).toMatch(headers);
+    expect(message).toContain(`the backend here is "${backend}"`);
+    await smooth.setNumThreads(1);
+    expect(smooth.getNumThreads()).toBe(1);
+    expect(
+      smooth.smoothL1Loss(new Float32Array(THRESHOLD).fill(1), new Float32Array(THRESHOLD)),
+    ).toBe(0.5);
+  });
+
+  test('a page that is not isolated has no threads', async () => {
+    const { smooth, start, workers, check } = await laboratory();
+    vi.stubGlobal('crossOriginIsolated', false);
+    const message = await start(2).catch(String);
+    expect(message).toMatch(headers);
+    expect(message).toContain('not cross-origin isolated');
+    expect(smooth.getNumThreads()).toBe(1);
+    expect(workers).toEqual([]);
+    check();
+    vi.stubGlobal('crossOriginIsolated', true);
+    await start(2);
+    expect(smooth.getNumThreads()).toBe(2);
+  });
+});
+
+// ---- workers that do not start ----------------------------------------------------------------
+describe('a worker that does not start', () => {
+  const bare = { postMessage() {}, terminate() {} };
+  const cases: [string, () => WorkerLike, RegExp][] = [
+    ['cannot be made', () => thrown('no more workers'), /^Error: no more workers$/],
+    [
+      'is nothing',
+      () => undefined as never,
+      /^TypeError: .* createWorker must return a worker, got undefined/,
+    ],
+    ['is no worker', () => ({}) as WorkerLike, /^TypeError: .* createWorker must return a worker/],
+    [
+      'takes no message',
+      () => ({ ...bare, postMessage: () => thrown('not that') }),
+      /did not start \(not that\)/,
+    ],
+    ['has no script', () => new Worker(script('none.mjs')), /did not start \(Cannot find module/],
+    [
+      'has a script that throws',
+      () => line('throw new Error("no kernel here")'),
+      /did not start \(no kernel here\)/,
+    ],
+    [
+      'has a script that throws nothing',
+      () => line('throw undefined'),
+      /did not start \(undefined\)/,
+    ],
+    ['ends', () => line(''), /did not start \(it ended\)/],
+  ];
+
+  describe.each([1, 2, 3])('at place %i of three', (place) => {
+    test.each(cases)('%s', async (name, make, message) => {
+      const { smooth, start, check, exits, used } = await laboratory(
+        Array.from({ length: 3 }, (_, i) => (i + 1 === place ? make : sound)),
+      );
+      const before = used();
+      expect(await start(4).catch(String)).toMatch(message);
+      expect(smooth.getNumThreads()).toBe(1);
+      check();
+      await Promise.all(exits);
+      // One that cannot tell that it has ended keeps its memory.
+      if (name !== 'takes no message') expect(used()).toBe(before);
+      await start(2);
+      expect(smooth.getNumThreads()).toBe(2);
+      check();
+    });
+  });
+});
+
+function thrown(message: string): never {
+  throw new Error(message);
+}
+
+describe('while workers start', () => {
+  test('one that never answers is given up', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const silent = (): Worker =>
+      line("require('node:worker_threads').parentPort.on('message', () => {})");
+    const { smooth, start, check, exits, used } = await laboratory([sound, silent]);
+    const before = used();
+    const end = start(3).catch(String);
+    // The first worker has ended before the second is given up, or after: it makes no difference.
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(await end).toBe('Error: setNumThreads: a worker has not started within 20 s');
+    expect(smooth.getNumThreads()).toBe(1);
+    await Promise.all(exits);
+    expect(used()).toBe(before);
+    expect(vi.getTimerCount()).toBe(0);
+    check();
+  });
+
+  test('one that ends after it was ready is missed', async () => {
+    const gate = new Int32Array(new SharedArrayBuffer(4));
+    const ready = "const { parentPort, workerData } = require('node:worker_threads');";
+    const short = (): Worker => {
+      const worker = line(
+        `${ready} parentPort.once('message', () => parentPort.postMessage('ready'))`,
+      );
+      worker.once('exit', () => {
+        Atomics.store(gate, 0, 1);
+        Atomics.notify(gate, 0);
+      });
+      return worker;
+    };
+    const late = (): Worker =>
+      new Worker(`${ready} Atomics.wait(workerData, 0, 0); parentPort.postMessage('ready');`, {
+        eval: true,
+        workerData: gate,
+      });
+    const { smooth, start, exits, used } = await laboratory([short, late]);
+    const before = used();
+    expect(await start(3).catch(String)).toMatch(/did not start \(it ended\)/);
+    expect(smooth.getNumThreads()).toBe(1);
+    await Promise.all(exits);
+    expect(used()).toBe(before);
+  });
+
+  test('the pool that was there goes on, and stays if they fail', async () => {
+    const { smooth, start, check, warnings } = await laboratory([sound, () => line('')]);
+    await start(2);
+    const end = start(3).catch(String);
+    check();
+    expect(await end).toMatch(/did not start/);
+    expect(smooth.getNumThreads()).toBe(2);
+    check();
+    expect(warnings).toEqual([]);
+  });
+});
+
+// ---- workers that are lost --------------------------------------------------------------------
+describe('a worker that is lost', () => {
+  const inTheMiddle =
+    'a thread was lost in the middle of a call; the calling thread has done its part';
+  const ended = 'a thread was lost (it ended)';
+  const GIVEN_UP = 'one thread does everything now';
+
+  /** A worker that goes wrong, and what it shares with the test. */
+  const faulty = (fault: 'throw' | 'end' | 'hold', at: number) => {
+    const cells = new Int32Array(new SharedArrayBuffer(8));
+    const runs = (): number => Atomics.load(cells, 0);
+    return {
+      cells,
+      make: (): Worker => new Worker(script('faulty.mjs'), { workerData: { fault, at, cells } }),
+      runs,
+      /** Computes until it has happened; from then on, the caller has no patience. */
+      provoke(check: () => void): void {
+        clock.mockImplementation(() => {
+          if (runs() > at) time += 10_000;
+          return slowly();
+        });
+        while (runs() <= at) check();
+        clock.mockImplementation(slowly);
+      },
+      release(): void {
+        Atomics.store(cells, 1, 1);
+        Atomics.notify(cells, 1);
+      },
+    };
+  };
+
+  // After the first run of the kernel, between two pieces of a chunk, and after the last of one.
+  const faults = (['throw', 'end', 'hold'] as const).flatMap((fault) =>
+    [0, 3, 7].map((at) => [fault, at] as const),
+  );
+  test.each(faults)('in the middle of a call: %s, after run %i', async (fault, at) => {
+    const { make, runs, provoke } = faulty(fault, at);
+    const { smooth, start, settled, check, warnings, workers, exits, used } = await laboratory([
+      sound,
+      make,
+    ]);
+    await start(3);
+    const before = used();
+    provoke(check);
+    // The call that had the fault was right, and is over.
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+    await settled();
+    expect(warnings).toEqual([inTheMiddle]);
+    expect(smooth.getNumThreads()).toBe(3);
+    expect(workers.length).toBe(4);
+    for (let i = 0; i < 5; i++) check();
+    await Promise.all(exits.slice(0, 2));
+    expect(used()).toBe(before);
+    expect(runs()).toBe(at + 1);
+  });
+
+  test('one that throws does not exhaust the patience of the caller', async () => {
+    const { make, runs } = faulty('throw', 0);
+    const { smooth, start, check } = await laboratory([make, sound, sound]);
+    await start(4);
+    const before = clock();
+    while (runs() === 0) check();
+    expect(clock() - before).toBeLessThan(1000);
+    expect(smooth.getNumThreads()).toBe(1);
+  });
+
+  test('one that goes on when the call is over touches nothing', async () => {
+    const { make, runs, release, provoke } = faulty('hold', 2);
+    let worker: Worker | undefined;
+    /** As in a browser at first: nothing ends it. */
+    const lasting = (): WorkerLike => {
+      worker = make();
+      const { postMessage, on, unref } = worker;
+      return {
+        postMessage: postMessage.bind(worker),
+        on: on.bind(worker) as Worker['on'],
+        unref: unref.bind(worker),
+        terminate() {},
+      };
+    };
+    const { smooth, start, settled, check, warnings, gradInput, used } = await laboratory([
+      lasting,
+    ]);
+    await start(2);
+    const before = used();
+    provoke(check);
+    await settled();
+    expect(smooth.getNumThreads()).toBe(2);
+    // The memory of the old pool is kept, beside that of the new one.
+    expect(used()).toBeGreaterThan(before);
+    gradInput.fill(7);
+    const exit = once(worker as Worker, 'exit');
+    release();
+    await exit;
+    expect(gradInput.every((g) => g === 7)).toBe(true);
+    expect(runs()).toBe(3);
+    expect(used()).toBe(before);
+    check();
+    expect(warnings).toEqual([inTheMiddle]);
+  });
+
+  test('one that only stands still for a while is waited for', async () => {
+    const { make, runs, cells } = faulty('hold', 0);
+    const { smooth, start, check, warnings } = await laboratory([make, sound]);
+    await start(3);
+    // The caller is in its call then: somebody else lets the worker go on.
+    const code = `const { workerData: cells } = require('node:worker_threads');
+      while (Atomics.load(cells, 0) === 0) Atomics.wait(cells, 1, 0, 1);
+      Atomics.store(cells, 1, 1);
+      Atomics.notify(cells, 1);`;
+    const other = new Worker(code, { eval: true, workerData: cells });
+    await once(other, 'online');
+    while (runs() === 0) check();
+    expect(smooth.getNumThreads()).toBe(3);
+    expect(warnings).toEqual([]);
+    expect(runs()).toBeGreaterThan(1);
+    check();
+  });
+
+  test('between two calls', async () => {
+    const { smooth, start, settled, check, warnings, workers, exits, used } = await laboratory();
+    await start(3);
+    const before = used();
+    await workers[1]?.terminate();
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+    await settled();
+    expect(smooth.getNumThreads()).toBe(3);
+    expect(warnings).toEqual([ended]);
+    check();
+    await Promise.all(exits.slice(0, 2));
+    expect(used()).toBe(before);
+  });
+
+  test('and nobody has heard of it yet', async () => {
+    const { smooth, start, settled, check, warnings, workers } = await laboratory();
+    await start(4);
+    const old = workers.map((worker) => worker.terminate());
+    // They may still take chunks, and end with them.
+    clock.mockImplementation(() => {
+      time += 10_000;
+      return time;
+    });
+    for (let i = 0; i < 3; i++) check();
+    clock.mockImplementation(slowly);
+    await Promise.all(old);
+    await settled();
+    expect(smooth.getNumThreads()).toBe(4);
+    expect([[ended], [inTheMiddle]]).toContainEqual(warnings);
+    check();
+  });
+
+  test('is replaced three times, then one thread does everything', async () => {
+    const { smooth, start, settled, check, warnings, workers } = await laboratory();
+    await start(2);
+    for (let lost = 1; lost <= 4; lost++) {
+      expect(smooth.getNumThreads()).toBe(2);
+      await workers.at(-1)?.terminate();
+      await settled();
+      check();
+    }
+    expect(smooth.getNumThreads()).toBe(1);
+    expect(workers.length).toBe(4);
+    expect(warnings).toEqual([
+      ended,
+      ended,
+      ended,
+      ended,
+      `threads were lost 4 times; ${GIVEN_UP}`,
+    ]);
+    // Asked for anew, threads are there anew.
+    await start(2);
+    await workers.at(-1)?.terminate();
+    await settled();
+    expect(smooth.getNumThreads()).toBe(2);
+  });
+
+  test('cannot be replaced', async () => {
+    const { smooth, start, settled, check, warnings, workers } = await laboratory([
+      sound,
+      () => thrown('no more workers'),
+    ]);
+    await start(2);
+    await workers[0]?.terminate();
+    await settled();
+    expect(smooth.getNumThreads()).toBe(1);
+    expect(warnings).toEqual([ended, `no more workers; ${GIVEN_UP}`]);
+    check();
+  });
+
+  test.each([1, 3])('is not replaced when %i threads were asked for meanwhile', async (n) => {
+    for (const isAskedBefore of [true, false]) {
+      const { make, provoke } = faulty('end', 0);
+      const { smooth, start, settled, check, warnings, workers } = await laboratory([make]);
+      await start(2);
+      // A call needs no turn of the event loop: it loses a worker after that was asked, or before.
+      const asked = isAskedBefore ? start(n) : undefined;
+      provoke(check);
+      await (asked ?? start(n));
+      await settled();
+      expect(smooth.getNumThreads()).toBe(n);
+      expect(workers.length).toBe(isAskedBefore ? n : 1 + 1 + (n - 1));
+      expect(warnings).toEqual([inTheMiddle]);
+      check();
+    }
+  });
+
+  test('a warning may call anything', async () => {
+    const { smooth, start, settled, check, workers } = await laboratory();
+    let isDone: Promise<void> | undefined;
+    const onWarning = (): void => {
+      check();
+      isDone = smooth.setNumThreads(1);
+    };
+    await start(2, { onWarning });
+    await workers[0]?.terminate();
+    await settled();
+    await isDone;
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+  });
+
+  test('nothing is said where nobody listens', async () => {
+    const log = vi.spyOn(console, 'error');
+    const { smooth, options, settled, check, workers } = await laboratory();
+    await smooth.setNumThreads(2, { createWorker: options.createWorker });
+    await workers[0]?.terminate();
+    await settled();
+    expect(smooth.getNumThreads()).toBe(2);
+    expect(log).not.toHaveBeenCalled();
+    check();
+  });
+});
+
+// ---- the package as it is built ---------------------------------------------------------------
+describe('the package as it is built', () => {
+  const url = dist('index.js').href;
+
+  /** What a Node process that runs a script says, and how it ends. */
+  const node = (code: string): [string, string, number | null] => {
+    const script = `import { float32, getNumThreads, setNumThreads, smoothL1Loss } from '${url}';
+      const compute = (n) => smoothL1Loss(float32(n).fill(1), float32(n));
+      ${code}`;
+    const { stdout, stderr, status } = spawnSync(
+      process.execPath,
+      ['--input-type=module', '--eval', script],
+      { encoding: 'utf8' },
+    );
+    return [stdout, stderr, status];
+  };
+
+  test('a process with threads ends by itself', () => {
+    const code = `await setNumThreads(3); console.log(getNumThreads(), compute(${THRESHOLD}))`;
+    expect(node(code)).toEqual(['3 0.5\n', '', 0]);
+  });
+
+  test('so does one that does not wait for them, or that they failed', () => {
+    expect(node('setNumThreads(2); console.log(getNumThreads())')).toEqual(['1\n', '', 0]);
+    const fails = 'createWorker: () => { throw new Error("none") }';
+    expect(
+      node(`setNumThreads(2, { ${fails} }).catch(console.log.bind(0, "no:")).then(() => {
+      console.log(getNumThreads()) })`)[2],
+    ).toBe(0);
+  });
+
+  test('a process whose threads are lost ends by itself', () => {
+    const code = `import { Worker } from 'node:worker_threads';
+      let worker;
+      const createWorker = () => (worker = new Worker(new URL('worker.js', '${url}'), { execArgv: [] }));
+      await setNumThreads(2, { createWorker, onWarning: (message) => console.log(message) });
+      await worker.terminate();
+      console.log(getNumThreads(), compute(${THRESHOLD}));`;
+    expect(node(code)).toEqual(['a thread was lost (it ended)\n1 0.5\n', '', 0]);
+  });
+
+  test('no listener and no name is left on global objects', async () => {
+    const seen = () => [
+      process.eventNames().map((name) => [name, process.listenerCount(name)]),
+      Object.getOwnPropertyNames(globalThis),
+      [globalThis.onmessage, globalThis.onerror],
+    ];
+    const before = seen();
+    const smooth: Package = await import(/* @vite-ignore */ url);
+    await smooth.setNumThreads(3);
+    const [input, target] = [smooth.float32(THRESHOLD).fill(1), smooth.float32(THRESHOLD)];
+    expect(smooth.smoothL1Loss(input, target)).toBe(0.5);
+    expect(seen()).toEqual(before);
+    await smooth.setNumThreads(1);
+    expect(seen()).toEqual(before);
+  });
+});
+
+// ---- threads of the user's own ----------------------------------------------------------------
+describe("a user's own thread computes at the same time", () => {
+  test.each([
+    ['places of arrays', 1, 1],
+    ['places of arrays', 2, 3],
+    ['views, sent with the memory', 1, 1],
+    ['views, sent with the memory', 3, 2],
+  ])('with %s; %i threads here, %i there', async (how, here, there) => {
+    const { smooth, memory, start } = await laboratory();
+    const n = THRESHOLD + 77;
+    const place = (): Float32Array => smooth.float32(n);
+    const [input, target, mine, theirs] = [place(), place(), place(), place()];
+    for (let i = 0; i < n; i++) input[i] = ((i * 7919) % 4001) / 1000 - 2;
+    const right = smooth.smoothL1LossWithGrad(input, target, mine);
+    const gradient = mine.slice();
+    await start(here);
+
+    const cells = new Int32Array(new SharedArrayBuffer(8));
+    const places = [input, target, theirs].map(({ byteOffset }) => [byteOffset, n] as const);
+    // The buffer of a memory that has grown is another object: a view has to be on the present one.
+    const views = places.map(([offset]) => new Float32Array(memory.buffer, offset, n));
+    const sent =
+      how === 'places of arrays'
+        ? { places }
+        : { input: views[0], target: views[1], gradInput: views[2] };
+    const copied = smooth.copiedBytes();
+    const own = new Worker(script('own.mjs'), {
+      workerData: { memory, threads: there, rounds: 200, cells, ...sent },
+    });
+    const answer = once(own, 'message');
+    await new Promise<void>((begin) => {
+      const look = (): unknown => (Atomics.load(cells, 0) === 1 ? begin() : setImmediate(look));
+      look();
+    });
+    do {
+      mine.fill(NaN);
+      expect(smooth.smoothL1LossWithGrad(input, target, mine)).toBe(right);
+    } while (Atomics.load(cells, 1) === 0);
+    expect(smooth.copiedBytes()).toBe(copied);
+    expect((await answer)[0]).toEqual({ losses: [right], copied: 0 });
+    expect(Buffer.compare(bytesOf(mine), bytesOf(gradient))).toBe(0);
+    expect(Buffer.compare(bytesOf(theirs), bytesOf(gradient))).toBe(0);
+    await own.terminate();
+  });
+});
