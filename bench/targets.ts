@@ -36,7 +36,7 @@ export function targets({ speed, threaded, paths, machine }: Results): Verdict[]
       where: `${row.operation}, ${short(row.n)}${row.threads > 1 ? `, ${row.threads} threads` : ''}`,
     }));
   const { L2 = 0 } = machine.caches;
-  const biggest = Math.max(...speed.map(({ n }) => n));
+  const biggest = Math.max(0, ...speed.map(({ n }) => n));
   const inL2 = (row: Row) => row.regime === 'L2' && row.n === 65536;
   const inCache = (row: Row) => row.n >= 4096 && row.n * 12 <= L2;
   // The last size, whatever it is called: a virtual machine may be told of an L3 that it shares.

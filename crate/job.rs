@@ -25,7 +25,8 @@ pub mod want {
     pub const GRAD: u32 = 8;
     /// With `GRAD`, `CURVATURE` and the two below: multiplied by the operand `upstream`.
     pub const UPSTREAM: u32 = 16;
-    /// The diagonal of the Hessian, stored in `grad_input`. `half` is the threshold itself.
+    /// The diagonal of the Hessian, stored in `grad_input`, whatever `accumulate` says. `half` is the
+    /// threshold itself.
     pub const CURVATURE: u32 = 32;
     /// The derivative with respect to `beta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const BETA: u32 = 64;
@@ -102,6 +103,7 @@ pub struct Job {
     pub outside_kind: u32,
     pub outside: *const f32,
     pub outside_number: f32,
+    /// `NUMBER`: at `upstream`.
     pub upstream_kind: u32,
     pub upstream: *const f32,
     /// Full size or null: multiplies the curvature.

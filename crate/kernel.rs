@@ -37,8 +37,10 @@ use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread
 /// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
 /// # Safety
-/// The pointers of the job are valid for these elements and 4-byte aligned. An output is exactly
-/// one of the full-size inputs, or overlaps no input; two outputs do not overlap.
+/// The pointers of the job are valid for these elements and 4-byte aligned; `input` and `target` are
+/// not null, and `row_length` is not 0 if anything goes by rows or columns. An output is exactly one
+/// of the full-size inputs, or overlaps no input; two outputs do not overlap, nor the job, nor `work`,
+/// which is initialised.
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
     // A loop of so many vectors an iteration, for what is wanted, with all that a shape may have.
     macro_rules! pass {
@@ -53,6 +55,7 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (want::SUM, shape::WEIGHTED) => pass!(4, SUM, WEIGHTED),
         (want::SUM, shape::MASKED) => pass!(4, SUM, MASKED),
         (want::STORE, shape::PLAIN) => pass!(4, STORE, PLAIN),
+        (want::STORE, shape::SCALED) => pass!(4, STORE, SCALED),
         (want::GRAD, shape::PLAIN) => pass!(4, GRAD, PLAIN),
         (want::GRAD, shape::SCALED) => pass!(4, GRAD, SCALED),
         (want::GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, PLAIN),
@@ -117,7 +120,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         let mut leaf = if is_bare {
             locate(job, at, work)
         } else {
-            spread::<L>(job, at, len, done == 0, SHAPE == shape::ALL, work);
+            spread::<L>(job, at, len, done == 0, SHAPE, work);
             (*work).leaf
         };
         if WANT == want::ANY && job.count != count::NOTHING {
@@ -325,7 +328,7 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
     let mut done = 0;
     while done < n {
         let len = LEAF.min(n - done);
-        spread::<L>(job, first + done, len, done == 0, true, work);
+        spread::<L>(job, first + done, len, done == 0, shape::WEIGHTED_MASKED, work);
         counts::<L>(job, first + done, len, work);
         done += len;
     }

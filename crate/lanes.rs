@@ -6,8 +6,8 @@
 /// Number of lanes.
 pub const LANES: usize = 4;
 
-/// A vector of [`LANES`] floats. Implementations are `#[inline(always)]`: a call would cost more
-/// than the operation.
+/// A vector of [`LANES`] floats. The implementation that ships is `#[inline(always)]`: a call would
+/// cost more than the operation.
 ///
 /// A mask is a vector too: all bits of a lane set, or none.
 pub trait Lanes: Copy {
@@ -25,7 +25,7 @@ pub trait Lanes: Copy {
 
     /// The mask of lanes equal to those of `other`.
     fn eq(self, other: Self) -> Self;
-    /// The mask of lanes not below those of `other`.
+    /// The mask of lanes equal to those of `other` or above.
     fn ge(self, other: Self) -> Self;
     /// The mask of NaN lanes.
     fn nan(self) -> Self;
@@ -38,7 +38,6 @@ pub trait Lanes: Copy {
     /// `p` is valid for reading.
     unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self;
     fn or(self, mask: Self) -> Self;
-    fn and(self, mask: Self) -> Self;
     /// The lanes, with +0 where the mask is set.
     fn drop(self, mask: Self) -> Self;
 
@@ -125,10 +124,6 @@ mod wasm {
             v128_or(self, mask)
         }
         #[inline(always)]
-        fn and(self, mask: Self) -> Self {
-            v128_and(self, mask)
-        }
-        #[inline(always)]
         fn drop(self, mask: Self) -> Self {
             v128_andnot(self, mask)
         }
@@ -196,9 +191,6 @@ impl Lanes for [f32; LANES] {
     }
     fn or(self, mask: Self) -> Self {
         bitwise(self, mask, |a, b| a | b)
-    }
-    fn and(self, mask: Self) -> Self {
-        bitwise(self, mask, |a, b| a & b)
     }
     fn drop(self, mask: Self) -> Self {
         bitwise(self, mask, |a, b| a & !b)

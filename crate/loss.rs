@@ -60,7 +60,7 @@ impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
     /// The derivative of Huber with respect to `delta` at residual `d`, whose slope is `t`.
     #[inline(always)]
     pub fn delta_slope(&self, d: L, t: L) -> L {
-        // d - t would be inf - inf where both are infinite; the slope is clamped for that case.
-        d.sub(t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))).abs()
+        // 0 up to the kink, where d - t may be infinity less infinity.
+        d.sub(t).abs().drop(self.lim.ge(d.abs()))
     }
 }

@@ -20,7 +20,8 @@ pub struct Totals {
     pub row: f64,
 }
 
-/// The memory that one thread works in: 16-byte aligned, and the caller's.
+/// The memory that one thread works in: the caller's, aligned to 64 bytes. What it holds at first
+/// does not matter, as long as it is initialised.
 #[repr(C)]
 pub struct Work {
     pub totals: Totals,
@@ -56,7 +57,7 @@ pub struct Leaf {
 /// The last elements of an operand, followed by zeros; the last results.
 pub type Pad = [f32; STEP];
 
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Pads {
     pub input: Pad,
     pub target: Pad,
@@ -80,7 +81,7 @@ pub struct Pads {
 /// and a leaf then. Sixteen floats more keep the tiles off each other's cache sets.
 pub type Tile = [f32; 2 * LEAF + 16];
 
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct Tiles {
     pub inside: Tile,
     pub outside: Tile,
@@ -135,19 +136,20 @@ pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
 }
 
 /// Locates a leaf and fills its tiles. A tile that is the same for all leaves is filled for the
-/// first. With `all`, the pass reads every tile, needed or not.
+/// first. `shape` says which of them the pass reads.
 #[inline(never)]
 pub(crate) unsafe fn spread<L: Lanes>(
     job: &Job,
     at: usize,
     len: usize,
     is_first: bool,
-    all: bool,
+    shape: u32,
     work: *mut Work,
 ) {
     (*work).leaf = locate(job, at, work);
     let tiles = &raw mut (*work).tiles;
-    let all = all || job.count != count::NOTHING;
+    let counts = if job.count != count::NOTHING { shape::WEIGHTED_MASKED } else { 0 };
+    let shape = shape | counts;
     let fill = |kind: u32, number: &f32, p: *const f32, tile: *mut Tile| {
         fill::<L>(
             job,
@@ -159,21 +161,21 @@ pub(crate) unsafe fn spread<L: Lanes>(
             tile.cast(),
         );
     };
-    if all {
+    if shape & shape::COLUMNS != 0 {
         let columns = |j: usize| job.curves.wrapping_add(j * job.row_length);
         fill(job.curves_kind, &job.pre, columns(0), &raw mut (*tiles).pre);
         fill(job.curves_kind, &job.inv, columns(1), &raw mut (*tiles).inv);
         fill(job.curves_kind, &job.lim, columns(2), &raw mut (*tiles).lim);
         fill(job.curves_kind, &job.half, columns(3), &raw mut (*tiles).half);
     }
-    if all || job.shape & shape::WEIGHTED_MASKED != 0 {
+    if shape & shape::WEIGHTED != 0 {
         fill(job.inside_kind, &job.inside_number, job.inside, &raw mut (*tiles).inside);
         fill(job.outside_kind, &job.outside_number, job.outside, &raw mut (*tiles).outside);
     }
     if job.want & want::UPSTREAM != 0 {
-        fill(job.upstream_kind, &1.0, job.upstream, &raw mut (*tiles).upstream);
+        fill(job.upstream_kind, &*job.upstream, job.upstream, &raw mut (*tiles).upstream);
     }
-    if all || job.shape & shape::MASKED != 0 {
+    if shape & shape::MASKED != 0 {
         let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
         match job.mask_kind {
             kind::NUMBER if is_first => write_bytes(mask, 1, len),

@@ -44,7 +44,8 @@ export function placeOf(array: ArrayBufferView): [buffer: ArrayBufferLike, byteO
 /** The same elements as an array that is nothing else: `array` may be of a subclass. */
 export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
   const type = tagOf.call(array) === 'Uint8Array' ? Uint8Array : Float32Array;
-  return new type(...placeOf(array), elementsOf.call(array) as number) as T;
+  const [buffer, byteOffset] = placeOf(array);
+  return new type(buffer as ArrayBuffer, byteOffset, elementsOf.call(array) as number) as T;
 }
 
 /** A detached array looks like an empty one, except that its methods throw. */

@@ -126,7 +126,12 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
         putInput(at, isMasked ? 0 : fround(fround(bend * weight) * along));
       }
       if (wanted & (want.BETA | want.DELTA) && !isMasked) {
-        const slope = wanted & want.BETA ? fround(fround(t * t) * -0.5) : abs(fround(e - bounded));
+        const slope =
+          wanted & want.BETA
+            ? fround(fround(t * t) * -0.5)
+            : abs(e) <= limit
+              ? 0
+              : abs(fround(e - t));
         doubles[work / 8] = (doubles[work / 8] as number) + fround(slope * pull);
       }
     }

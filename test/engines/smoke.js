@@ -106,6 +106,8 @@ function hash(smooth, make) {
         elementwise.add(backward(0.5, x, y, { ...threshold, out }));
         elementwise.add(backward(upstream, x, y, { ...scaled, reduction: 'none', out }));
         elementwise.add(backward(upstream, x, y, { ...weighted, reduction: 'none', out }));
+        elementwise.add(loss(x, y, { ...threshold, mask, reduction: 'none', out }));
+        elementwise.add(backward(0.5, x, y, { ...threshold, mask, out }));
         if (hessian) elementwise.add(hessian(x, y, { ...threshold, out }));
       }
     }
