@@ -198,7 +198,7 @@ function sizeChart(results: Results): string | undefined {
     .filter(({ n }) => n < Math.log2(sizes.at(-1)!.n));
   return drawing(
     [1032, 470],
-    'From cache to memory: mean loss over 16 to 256M elements',
+    `From cache to memory: mean loss over ${short(sizes[0]!.n)} to ${short(sizes.at(-1)!.n)} elements`,
     `forward, one thread, random residuals, the same arrays for all; ${place(results)}`,
     [
       panel(16, 76, {

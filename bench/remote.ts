@@ -70,8 +70,9 @@ class Remote {
     });
     failed.catch(() => {});
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const first = await Promise.race([lines.next(), failed]);
-    return new Remote(String(first.value).replace(/^ready ?/, ''), child, lines, failed);
+    const { value, done } = await Promise.race([lines.next(), failed]);
+    if (done) await failed;
+    return new Remote(String(value).replace(/^ready ?/, ''), child, lines, failed);
   }
 
   contender(

@@ -58,6 +58,14 @@ export const tame: Style = {
   numbers: (words, bound) => Float32Array.from(words, (w) => ((w | 0) / 2 ** 31) * bound),
 };
 
+/** Finite, and over so many powers of two that f64 rounds their sums: their order shows. */
+export const wide: Style = {
+  ...anyBits,
+  threshold: fc.constantFrom(2 ** -40, 1, 2 ** 40),
+  numbers: (words) =>
+    fromBits(words.map((w) => (w & 0x807fffff) | ((97 + ((w >>> 23) % 60)) << 23))),
+};
+
 /** An array of any length from a few words, in an order of no period that could fit the kernel's. */
 export function mix(words: number[], role: number, length: number): Uint32Array {
   const mixed = new Uint32Array(length);

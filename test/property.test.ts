@@ -13,7 +13,18 @@ import {
   rolesOf,
   run,
 } from './calls.ts';
-import { anyBits, anyLength, call, LONG, mix, pair, SHORT, shortLength, tame } from './draws.ts';
+import {
+  anyBits,
+  anyLength,
+  call,
+  LONG,
+  mix,
+  pair,
+  SHORT,
+  shortLength,
+  tame,
+  wide,
+} from './draws.ts';
 import { type Layout, oracle, type Result } from './oracle.ts';
 import { matches } from './vectors/format.ts';
 import { Yard } from './yard.ts';
@@ -483,15 +494,16 @@ describe.each(backends)('%s', (_, smooth) => {
   });
 
   test('a sum: its losses, added up in the order that is documented', () => {
-    check(60, call(anyBits, anyLength), (drawn) => {
-      const call: Call = { ...drawn, scale: undefined, divisor: undefined, minDivisor: undefined };
-      const [losses, sum] = (['none', 'sum'] as const).map(
-        (reduction) =>
-          outcome(smooth, 'forward', { ...call, reduction, onZeroDivisor: undefined }, inKernel)
-            .loss,
-      );
-      expect(sum).toBe(sumInOrder(losses as Float32Array, smooth.backend !== 'js'));
-    });
+    for (const style of [anyBits, wide])
+      check(60, call(style, anyLength), (drawn) => {
+        const call = { ...drawn, scale: 1, divisor: undefined, minDivisor: undefined };
+        const of = (reduction: 'none' | 'sum') => {
+          const one: Call = { ...call, reduction, onZeroDivisor: undefined };
+          return outcome(smooth, 'forward', one, inKernel).loss;
+        };
+        const losses = of('none') as Float32Array;
+        expect(of('sum')).toBe(sumInOrder(losses, smooth.backend !== 'js'));
+      });
   });
 
   test('a sum of many: the sum of its chunks', () => {

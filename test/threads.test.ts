@@ -27,6 +27,18 @@ const line = (code: string): Worker => new Worker(code, { eval: true });
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
 
+/** Makes leaves of many sizes: their sum is rounded then, and in another order it has other bits. */
+function spreadOut(values: Float32Array): void {
+  for (let i = 0; i < values.length; i++)
+    values[i] = (values[i] as number) * 2 ** ((Math.floor(i / 1024) * 7) % 61);
+}
+
+/** Uneven values between -2 and 2, spread out. */
+function paint(values: Float32Array): void {
+  for (let i = 0; i < values.length; i++) values[i] = ((i * 7919) % 4001) / 1000 - 2;
+  spreadOut(values);
+}
+
 // Not more threads are woken than there are cores: here all, wherever this runs.
 vi.spyOn(os, 'availableParallelism').mockReturnValue(8);
 
@@ -107,6 +119,7 @@ describe('the results are those of one thread', () => {
   const LONGEST = 2 * THRESHOLD;
   const words = Array.from({ length: 251 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
   const numbers = [0, 1, 2, 3, 4, 5, 6].map((role) => tame.numbers(mix(words, role, LONGEST), 4));
+  spreadOut(numbers[0] as Float32Array);
   const some = (role: number, n: number): Float32Array =>
     (numbers[role] as Float32Array).subarray(0, n);
   const bytes = (role: number, n: number): Uint8Array =>
@@ -251,7 +264,7 @@ async function laboratory(makers: (() => WorkerLike)[] = []) {
   const smooth = await fresh({ memory });
   const n = 16 * CHUNK + 5;
   const [input, target, gradInput] = [smooth.float32(n), smooth.float32(n), smooth.float32(n)];
-  for (let i = 0; i < n; i++) input[i] = ((i * 7919) % 4001) / 1000 - 2;
+  paint(input);
 
   /** The bits of a loss and of its gradient. */
   const compute = (): string => {
@@ -687,6 +700,31 @@ describe('a worker that is lost', () => {
     check();
   });
 
+  test('one that tells its end at once is not missed when it is not needed any more', async () => {
+    const prompt = (): WorkerLike => {
+      const worker = sound();
+      const listeners: ((code: unknown) => void)[] = [];
+      return {
+        postMessage: worker.postMessage.bind(worker),
+        on(event, listener) {
+          if (event === 'exit') listeners.push(listener);
+          else worker.on(event, listener);
+        },
+        terminate() {
+          for (const tell of listeners) tell(0);
+          return worker.terminate();
+        },
+      };
+    };
+    const { smooth, start, settled, warnings } = await laboratory([prompt, prompt, prompt]);
+    await start(3);
+    await start(2);
+    await smooth.setNumThreads(1);
+    await settled();
+    expect(smooth.getNumThreads()).toBe(1);
+    expect(warnings).toEqual([]);
+  });
+
   test('between two calls', async () => {
     const { smooth, start, settled, check, warnings, workers, exits, used } = await laboratory();
     await start(3);
@@ -802,6 +840,81 @@ describe('a worker that is lost', () => {
   });
 });
 
+// ---- browsers ---------------------------------------------------------------------------------
+describe('a worker as browsers have it, which does not tell its end', () => {
+  const ends: Promise<unknown>[] = [];
+  const terminated: Worker[] = [];
+
+  /** It has `onmessage` and `onerror` instead of `on`. */
+  const inBrowser = (worker: Worker): WorkerLike => {
+    const like: WorkerLike & {
+      onmessage?: (event: { data: unknown }) => void;
+      onerror?: (event: { message: string }) => void;
+    } = {
+      postMessage: worker.postMessage.bind(worker),
+      terminate() {
+        terminated.push(worker);
+        return worker.terminate();
+      },
+    };
+    const gone = new Promise((end) => {
+      worker.on('message', (data) => {
+        like.onmessage?.({ data });
+        if (data === 'gone') end(data);
+      });
+    });
+    worker.on('error', ({ message }) => like.onerror?.({ message }));
+    ends.push(gone);
+    return like;
+  };
+
+  test('says that it has stopped, and is ended a little later', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const workers = [sound(), sound()];
+    const exits = workers.map((worker) => once(worker, 'exit'));
+    const { smooth, start, check, used, warnings } = await laboratory(
+      workers.map((worker) => () => inBrowser(worker)),
+    );
+    const before = used();
+    await start(3);
+    for (let i = 0; i < 5; i++) check();
+    await smooth.setNumThreads(1);
+    await Promise.all(ends.slice(-2));
+    expect(used()).toBe(before);
+    expect(terminated).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(terminated).toEqual(workers);
+    await Promise.all(exits);
+    expect(warnings).toEqual([]);
+    check();
+  });
+
+  test('does not start', async () => {
+    const { smooth, start, check } = await laboratory([
+      () => inBrowser(sound()),
+      () => inBrowser(line('throw new Error("no kernel here")')),
+    ]);
+    expect(await start(3).catch(String)).toMatch(/did not start \(no kernel here\)/);
+    expect(smooth.getNumThreads()).toBe(1);
+    check();
+  });
+
+  test('is lost in the middle of a call', async () => {
+    const cells = new Int32Array(new SharedArrayBuffer(8));
+    const workerData = { fault: 'throw', at: 3, cells };
+    const { smooth, start, settled, check, warnings } = await laboratory([
+      () => inBrowser(new Worker(script('faulty.mjs'), { workerData })),
+      () => inBrowser(sound()),
+    ]);
+    await start(3);
+    while (Atomics.load(cells, 0) <= 3) check();
+    await settled();
+    expect(warnings.length).toBe(1);
+    expect(smooth.getNumThreads()).toBe(3);
+    check();
+  });
+});
+
 // ---- the package as it is built ---------------------------------------------------------------
 describe('the package as it is built', () => {
   const url = dist('index.js').href;
@@ -872,7 +985,7 @@ describe("a user's own thread computes at the same time", () => {
     const n = THRESHOLD + 77;
     const place = (): Float32Array => smooth.float32(n);
     const [input, target, mine, theirs] = [place(), place(), place(), place()];
-    for (let i = 0; i < n; i++) input[i] = ((i * 7919) % 4001) / 1000 - 2;
+    paint(input);
     const right = smooth.smoothL1LossWithGrad(input, target, mine);
     const gradient = mine.slice();
     await start(here);

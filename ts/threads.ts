@@ -14,14 +14,20 @@
 // sees DONE only after the sums and results that were written before it (all are sequentially
 // consistent, which the memory model of JavaScript gives to every Atomics operation).
 //
-// No job is lost: if chunks are missing and nothing has moved for DEADLINE_MS, the caller retires
-// the pool and computes every chunk that has no flag itself. No job is run twice with effect: a
-// chunk's results depend on its inputs alone, which the call leaves unchanged (a call with an output
-// on top of an input stays on one thread), so that a late worker could only write the same bits; it
-// stops at its next piece, it is terminated, and a retired pool's memory, the job among it, is not
-// used again before its workers are gone. What remains is a worker that the system stops for longer
-// than the deadline within a piece (a few microseconds of work) and then lets go on, while the
-// caller's program already has other data in the arrays.
+// No wake-up is lost: a worker reads BELL before it looks at RETIRED and CLAIM, and whoever changes
+// one of these rings afterwards, so that a worker that saw what was before does not fall asleep.
+//
+// No job is lost: if chunks are missing and nothing has moved for DEADLINE_MS, or if what is missing
+// is what workers had claimed that failed, the caller retires the pool and computes every chunk that
+// has no flag itself. No job is run twice with effect: a chunk's results depend on its inputs alone,
+// which the call leaves unchanged (a call with an output on top of an input stays on one thread), so
+// that a late worker could only write the same bits; it stops at its next piece, it is terminated,
+// and a retired pool's memory, the job among it, is not used again before its workers are gone. What
+// remains is a worker that the system stops for longer than the deadline within a piece (a few
+// microseconds of work) and then lets go on, while the caller's program already has other data in
+// the arrays.
+//
+// test/threads/model.ts goes through every order of all these steps, with workers that stop at any.
 import { checkNumber, describe } from './check.ts';
 import {
   AWAKE,
@@ -122,8 +128,9 @@ export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<v
     checkOptions(options);
     if (n === pool?.threads && Object.keys(options).length === 0) return;
     const started = n > 1 ? await startPool(n, options) : undefined;
-    if (pool) retire(pool);
+    const old = pool;
     pool = started;
+    if (old) retire(old);
     changes++;
     restarts = 0;
   });
@@ -318,8 +325,10 @@ const HEADERS =
 
 function createWorker(): WorkerLike {
   const node = builtin('node:worker_threads');
-  // Without the process's own flags: some (--input-type) are not for a file, none is needed.
-  if (node && typeof Worker === 'undefined')
+  // Deno has both kinds; its own would keep the process alive, Node's takes files alone.
+  const isDeno = 'Deno' in globalThis && import.meta.url.startsWith('file:');
+  // Without the process's flags: some (--input-type) are not for a file, and none is needed.
+  if (node && (typeof Worker === 'undefined' || isDeno))
     return new node.Worker(new URL('./worker.js', import.meta.url), { execArgv: [] }) as WorkerLike;
   // Bundlers look for just this expression.
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
@@ -376,8 +385,9 @@ function messageOf(error: unknown): string {
 
 /** Gives a pool up that lost a worker, and starts another. */
 function lose(own: Pool, message: string): void {
+  // First, since some hosts tell the end of a worker while they are asked to end it.
+  pool = undefined;
   retire(own);
-  if (pool === own) pool = undefined;
   warn(own, message);
   if (++restarts > MAX_RESTARTS) {
     warn(own, `threads were lost ${restarts} times; one thread does everything now`);

@@ -76,10 +76,6 @@ impl Lanes for Sse {
         Self(unsafe { _mm_or_ps(self.0, mask.0) })
     }
     #[inline(always)]
-    fn and(self, mask: Self) -> Self {
-        Self(unsafe { _mm_and_ps(self.0, mask.0) })
-    }
-    #[inline(always)]
     fn drop(self, mask: Self) -> Self {
         Self(unsafe { _mm_andnot_ps(mask.0, self.0) })
     }

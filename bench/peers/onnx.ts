@@ -39,6 +39,8 @@ export function onnxRuntime(kind: 'node' | 'web'): Contender {
   async function prepare({ operation, n, windows, threads, pool }: Task): Promise<Run | string> {
     if (kind === 'web' && threads > 1) return 'its threads cannot be changed in a process';
     const session = await ort.InferenceSession.create(onnxModel(operation, n), {
+      // The two packages share a list of providers: without a name both take the native one.
+      executionProviders: [kind === 'web' ? 'wasm' : 'cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
     });

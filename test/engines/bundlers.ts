@@ -1,4 +1,5 @@
 // The packed package through bundlers, as a user's application has it: into a browser, and into Node.
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { chromium, isolated, visit } from './browsers.ts';
 import { check, type Found, here, judge, run, start, stop, work } from './checks.ts';
@@ -76,26 +77,24 @@ export async function checkBundlers(): Promise<void> {
       return judge(name, found as Found, wanted);
     });
 
-  await check(`${await versionOf('vite')} as a development server, in Chromium`, async () => {
-    const server = start(`${bin}vite`, ['dev', '--force', '--port', '5199'], {
-      env: { NO_COLOR: '1' },
+  // Vite before 8 does not see the worker in what it bundles beforehand.
+  for (const [name, config] of [
+    ['vite', 'vite.config.js'],
+    ['vite-7', 'vite-7.config.js'],
+  ] as const)
+    await check(`${await versionOf(name)} as a development server, in Chromium`, async () => {
+      const server = start(
+        process.execPath,
+        [`${here}node_modules/${name}/bin/vite.js`, 'dev', '--force', '--config', config],
+        { env: { NO_COLOR: '1' } },
+      );
+      try {
+        const [found] = await visit(chromium, `${await addressOf(server)}/app.html`, {});
+        return judge(`${name} dev`, found as Found, wanted);
+      } finally {
+        stop(server);
+      }
     });
-    try {
-      const address = await new Promise<string>((resolve, reject) => {
-        let text = '';
-        server.stdout?.on('data', (data) => {
-          text += data;
-          const [found] = /http:\/\/localhost:\d+/.exec(text) ?? [];
-          if (found) resolve(found);
-        });
-        server.on('exit', () => reject(new Error(`vite has ended: ${text}`)));
-      });
-      const [found] = await visit(chromium, `${address}/app.html`, {});
-      return judge('vite dev', found as Found, wanted);
-    } finally {
-      stop(server);
-    }
-  });
 
   // As frameworks do that render on a server.
   const folder = `${work}webpack-node/`;
@@ -129,9 +128,22 @@ export async function checkTools(): Promise<void> {
   });
 }
 
+/** The address that a development server prints. */
+function addressOf(server: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    server.stdout?.on('data', (data) => {
+      text += data;
+      const [found] = /http:\/\/localhost:\d+/.exec(text) ?? [];
+      if (found) resolve(found);
+    });
+    server.on('exit', () => reject(new Error(`it has ended: ${text}`)));
+  });
+}
+
 async function versionOf(name: string, of = name): Promise<string> {
   const { default: manifest } = await import(`${here}node_modules/${of}/package.json`, {
     with: { type: 'json' },
   });
-  return `${name} ${manifest.version}`;
+  return `${name.replace(/-.*/, '')} ${manifest.version}`;
 }

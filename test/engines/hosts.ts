@@ -26,7 +26,7 @@ const deno: Host = {
 const bun: Host = { name: 'Bun', program: `${modules}@oven/bun-linux-x64/bin/bun` };
 const workerd = `${modules}@cloudflare/workerd-linux-64/bin/workerd`;
 
-/** Chromium's compilers one by one, and that which makes 256-bit code. */
+/** V8's two compilers one by one, and the second with code of 256 bits. */
 const tiers = ['--liftoff-only', '--no-liftoff', '--experimental-wasm-revectorize'];
 
 const SHARING = /shared memory/;
@@ -187,5 +187,5 @@ export async function nameOf({ name, program }: Host): Promise<string> {
 }
 
 async function require({ program }: Host): Promise<void> {
-  if (!existsSync(program)) throw new Missing('npm has it for Linux on x64 alone here');
+  if (!existsSync(program)) throw new Missing('not here: its npm package is for Linux on x64');
 }

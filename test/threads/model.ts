@@ -111,33 +111,43 @@ class Wrong extends Error {}
 export function explore(size: Size, chosen: Program = program): Outcome {
   const { first, steps, check, sort } = modelOf(size, chosen);
   const seen = new Set<string>();
-  const states: State[] = [];
+  const found: string[] = [];
   const parents: number[] = [];
   const names: string[] = [];
   const add = (state: State, parent: number, name: string): void => {
     sort(state);
-    const key = String.fromCharCode(...state);
+    const key = keyOf(state);
     if (seen.has(key)) return;
     seen.add(key);
-    states.push(state);
+    found.push(key);
     parents.push(parent);
     names.push(name);
   };
   add(first(), -1, '');
-  for (let i = 0; i < states.length; i++) {
+  for (let i = 0; i < found.length; i++) {
     try {
-      const state = states[i] as State;
+      const state = stateOf(found[i] as string);
       check(state);
       for (const [name, next] of steps(state)) add(next, i, name);
-      states[i] = []; // not needed any more
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       const path: string[] = [];
       for (let j = i; j > 0; j = parents[j] as number) path.unshift(names[j] as string);
-      return { states: states.length, wrong: error.message, steps: path };
+      return { states: found.length, wrong: error.message, steps: path };
     }
   }
-  return { states: states.length };
+  return { states: found.length };
+}
+
+/** A state as a string, which a set can hold. */
+function keyOf(state: State): string {
+  return String.fromCharCode.apply(null, state);
+}
+
+function stateOf(key: string): State {
+  const state: State = [];
+  for (let i = 0; i < key.length; i++) state.push(key.charCodeAt(i));
+  return state;
 }
 
 // ---- the model --------------------------------------------------------------------------------
@@ -216,7 +226,7 @@ function modelOf(size: Size, chosen: Program) {
     // Whatever the workers do, or not, the caller alone comes to the end of its call.
     const passed: string[] = [];
     for (let t = s; get(t, AT) !== at('outside') && get(t, AT) !== at('end'); ) {
-      const key = String.fromCharCode(...t.slice(0, firstWorker));
+      const key = keyOf(t.slice(0, firstWorker));
       if (ending.has(key)) break;
       if (passed.includes(key)) throw new Wrong('the caller waits for ever');
       passed.push(key);
