@@ -245,6 +245,8 @@ async function main(): Promise<void> {
   const base = save(results);
   console.log(`\nAll of it is in ${relative('', base)}.md and .json.`);
   if (options.charts) for (const file of writeCharts(results)) console.log(relative('', file));
+  // What a contender has started may go on for ever: onnxruntime-web does.
+  process.exit();
 }
 
 await main().catch((error: unknown) => {

@@ -60,6 +60,12 @@ const NODES: Readonly<Record<Operation, readonly Bytes[]>> = {
   ],
 };
 
+const USES: Readonly<Record<Operation, readonly string[]>> = {
+  forward: ['beta', 'half'],
+  backward: ['beta', 'minus', 'scale'],
+  fused: ['beta', 'minus', 'half', 'scale'],
+};
+
 export const OUTPUTS: Readonly<Record<Operation, readonly string[]>> = {
   forward: ['loss'],
   backward: ['gradient'],
@@ -68,17 +74,14 @@ export const OUTPUTS: Readonly<Record<Operation, readonly string[]>> = {
 
 /** A model with the inputs `input` and `target`, of `n` floats each. */
 export function onnxModel(operation: Operation, n: number): Uint8Array {
-  const constants = [
-    constant('beta', 1),
-    constant('minus', -1),
-    constant('half', 0.5),
-    constant('scale', 1 / n),
-  ];
+  const constants: Record<string, number> = { beta: 1, minus: -1, half: 0.5, scale: 1 / n };
+  // A constant that no node uses is worth a warning to ONNX Runtime.
+  const used = USES[operation].map((name) => constant(name, constants[name]!));
   const graph = message(
     7,
     ...NODES[operation],
     text(2, `smooth_l1_${operation}`),
-    ...constants,
+    ...used,
     tensor(11, 'input'),
     tensor(11, 'target'),
     ...OUTPUTS[operation].map((name) => tensor(12, name)),

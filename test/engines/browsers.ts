@@ -99,6 +99,8 @@ async function serve(headers: Record<string, string>): Promise<string> {
 
 interface Browser {
   name: string;
+  /** What Debian calls it. */
+  debian: string;
   program: string | undefined;
   args: (profile: string, url: string) => string[];
   env?: Record<string, string>;
@@ -126,6 +128,7 @@ function miniBrowser(): string | undefined {
 
 export const chromium: Browser = {
   name: 'Chromium',
+  debian: 'chromium',
   program: onPath('chromium', 'chromium-browser', 'google-chrome'),
   args: (profile, url) => [
     '--headless=new',
@@ -139,12 +142,14 @@ export const chromium: Browser = {
 };
 const firefox: Browser = {
   name: 'Firefox',
+  debian: 'firefox-esr',
   program: onPath('firefox-esr', 'firefox'),
   args: (profile, url) => ['--headless', '--no-remote', '--profile', profile, url],
   shares: true,
 };
 const webkit: Browser = {
   name: 'WebKitGTK',
+  debian: 'webkit2gtk-driver xvfb xauth',
   program: miniBrowser() && onPath('xvfb-run'),
   args: (_, url) => ['-a', miniBrowser() ?? '', '--private', url],
   shares: false,
@@ -166,13 +171,13 @@ let visits = 0;
 
 /** Opens a page in a fresh browser; resolves with what the page says. */
 export async function visit(browser: Browser, page: string, query: object): Promise<Found[]> {
-  const { program, args, env = {} } = browser;
-  if (!program) throw new Missing(`${browser.name} is not here`);
+  const { program, args, debian, env = {} } = browser;
+  if (!program) throw new Missing(`not here; Debian has it in ${debian}`);
   const id = String(++visits);
   const url = `${page}?${new URLSearchParams({ ...query, home: await home(), id })}`;
   const profile = mkdtempSync(`${tmpdir()}/smooth-l1-`);
   const child = start(program, args(profile, url), {
-    env: { ...env, HOME: profile },
+    env: { ...env, HOME: profile, TMPDIR: profile },
   });
   try {
     const answer = await new Promise<Answer>((resolve, reject) => {

@@ -5,7 +5,7 @@
 #   run.sh bun firefox  those whose name has one of the words
 #
 # Chromium, Firefox and WebKitGTK are those of the system (Debian: chromium firefox-esr
-# webkit2gtk-driver xvfb); all else comes from npm. What is not here is skipped, with a sentence.
+# webkit2gtk-driver xvfb xauth); all else comes from npm. What is not here is skipped, with a sentence.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
