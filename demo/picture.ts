@@ -88,7 +88,7 @@ function panel(x: number, y: number, options: Plot.PlotOptions): string {
     marginBottom: 40,
     ...options,
   });
-  svg.querySelector('style').remove(); // meant for a page: it would resize an inner svg
+  svg.querySelector('style')?.remove(); // meant for a page: it would resize an inner svg
   svg.setAttribute('x', String(x));
   svg.setAttribute('y', String(y));
   return svg.outerHTML;

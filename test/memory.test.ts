@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { kernel, sharedKernel } from '../ts/generated/kernel.ts';
+import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package } from './backends.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
@@ -445,12 +445,11 @@ describe('load', () => {
     expect(smooth.backend).toBe('wasm');
   });
 
-  const compiled = (text: string) => new WebAssembly.Module(Buffer.from(text, 'base64'));
   test.each([
-    ['wasm', kernel],
-    ['wasm-shared', sharedKernel],
-  ] as const)('takes a compiled module: %s', async (backend, text) => {
-    const smooth = await fresh({ module: compiled(text), capacity: MiB });
+    ['wasm', compile(false)],
+    ['wasm-shared', compile(true)],
+  ] as const)('takes a compiled module: %s', async (backend, module) => {
+    const smooth = await fresh({ module: module as WebAssembly.Module, capacity: MiB });
     expect(smooth.backend).toBe(backend);
     expect(smooth.l1Loss(Float32Array.of(3), Float32Array.of(1))).toBe(2);
   });

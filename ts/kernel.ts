@@ -1,6 +1,6 @@
 // The kernel that is really running, started on first use.
 
-import { compile } from '#module';
+import { CAPACITY, compile } from '#module';
 import { checkNumber, describe } from './check.ts';
 import type { Exports } from './exports.ts';
 import { JOB_WORDS } from './generated/job.ts';
@@ -22,7 +22,7 @@ export interface LoadOptions {
   module?: WebAssembly.Module;
   /** The memory to work in. What it holds stays untouched: the kernel uses what it adds by growing. */
   memory?: WebAssembly.Memory;
-  /** Bytes of a memory that cannot grow (backends `"wasm"` and `"js"`). Default 256 MiB. */
+  /** Bytes of a memory that cannot grow (backends `"wasm"` and `"js"`). Default 256 MiB, on Cloudflare Workers 48 MiB. */
   capacity?: number;
 }
 
@@ -39,7 +39,6 @@ export interface Kernel {
 }
 
 const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
-const CAPACITY = 256 * 2 ** 20;
 
 let kernel: Kernel | undefined;
 

@@ -280,6 +280,8 @@ async function startPool(threads: number, options: ThreadOptions): Promise<Pool>
     throw new Error(
       `setNumThreads: threads need shared memory, and the backend here is "${kernel.backend}"; ${HEADERS}`,
     );
+  if (typeof SharedArrayBuffer === 'undefined')
+    throw new Error(`setNumThreads: this host shares no memory with workers; ${HEADERS}`);
   if (isolated === false)
     throw new Error(`setNumThreads: this page is not cross-origin isolated; ${HEADERS}`);
   const taken = [heap.allocate(CONTROL_BYTES, 'setNumThreads')];
