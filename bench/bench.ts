@@ -102,7 +102,8 @@ async function findContenders(): Promise<Contender[]> {
       found.push(...(await find()));
     } catch (error) {
       const why = String(error instanceof Error ? error.message : error).trim();
-      skipped.push({ what, why: why.split('\n').at(-1)! });
+      const lines = why.split('\n');
+      skipped.push({ what, why: lines.find((line) => line.startsWith('error')) ?? lines.at(-1)! });
       console.log(`Without ${what}: ${skipped.at(-1)!.why}`);
     }
   }

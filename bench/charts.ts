@@ -104,7 +104,7 @@ interface Line {
   readonly isDashed?: boolean;
 }
 
-/** Lines with their names at their right ends, moved apart where they would cover each other. */
+/** Lines with their names at the right, moved apart where they would cover each other. */
 function lines(
   all: readonly Line[],
   height: number,
@@ -114,6 +114,7 @@ function lines(
   const ends = all
     .map((line) => ({ line, at: logOf(line.points.at(-1)![1]) * height }))
     .sort((a, b) => a.at - b.at);
+  const right = Math.max(...all.map(({ points }) => points.at(-1)![0]));
   let lowest = -Infinity;
   return ends.flatMap(({ line: { name, points, isDashed }, at }) => {
     const place = Math.max(at, lowest + 14);
@@ -126,7 +127,7 @@ function lines(
         ...(isDashed ? { strokeDasharray: '5 4' } : {}),
         marker: 'dot',
       }),
-      Plot.text([points.at(-1)!], {
+      Plot.text([[right, points.at(-1)![1]]], {
         text: () => name,
         fill: stroke,
         textAnchor: 'start',

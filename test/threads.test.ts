@@ -46,7 +46,7 @@ vi.spyOn(os, 'availableParallelism').mockReturnValue(8);
 // that a busy machine makes no difference; where patience is to end, it is made to jump.
 let time = 0;
 const slowly = (): number => {
-  time += 0.001;
+  time += 0.01;
   return time;
 };
 const clock = vi.spyOn(performance, 'now').mockImplementation(slowly);

@@ -154,7 +154,7 @@ const KINDS = {
 export type Kind = keyof typeof KINDS;
 
 /** Options that leave a pass plain. */
-const PLAIN = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy'];
+const PLAIN = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy', 'out'];
 
 const NUMBER_OR_ARRAY = 'a number or a Float32Array';
 const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';

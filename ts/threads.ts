@@ -53,6 +53,8 @@ import { builtin } from './node.ts';
 /** A call of fewer elements stays on one thread: below, waking the others costs more than they do. */
 const THRESHOLD = 4 * 65536;
 const DEADLINE_MS = 1000;
+/** After so long without a finished chunk, workers may be waiting for the caller's own core. */
+const REST_MS = 0.2;
 const START_MS = 20_000;
 const GRACE_MS = 1000;
 const MAX_THREADS = 256;
@@ -269,6 +271,16 @@ function isFinished({ control: { words } }: Pool, wanted: number): boolean {
       seen = done;
       deadline = now + DEADLINE_MS;
     } else if (now > deadline) return false;
+    else if (now > deadline - DEADLINE_MS + REST_MS) rest(words, done);
+  }
+}
+
+/** Leaves the core to others for a moment, if nothing changes meanwhile. */
+function rest(words: Int32Array, done: number): void {
+  try {
+    Atomics.wait(words, DONE, done, 0.1);
+  } catch {
+    // The main thread of a page may not sleep.
   }
 }
 
