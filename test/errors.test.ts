@@ -521,6 +521,40 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
   });
 });
 
+describe.each(backends)(
+  '%s: results of a plain call that overlap an input in part',
+  (_, smooth) => {
+    const block = smooth.float32(12);
+    const [input, target] = [block.subarray(4, 8), smooth.float32(4)];
+    test.each([1, 3, 5, 7])('at element %i', (at) => {
+      const out = block.subarray(at, at + 4);
+      const rule = 'it must be apart from it, or exactly input or target';
+      const text = (fn: string, name: string, other: string) =>
+        `RangeError: ${fn}: ${name} overlaps ${other}; ${rule}`;
+      const { l1LossBackward, l1LossWithGrad } = smooth;
+      expect(thrown(() => l1LossBackward(1, input, target, { out }), { block })).toBe(
+        text('l1LossBackward', 'out', 'input'),
+      );
+      expect(thrown(() => l1LossBackward(1, target, input, { out }), { block })).toBe(
+        text('l1LossBackward', 'out', 'target'),
+      );
+      expect(thrown(() => l1LossWithGrad(input, target, out), { block })).toBe(
+        text('l1LossWithGrad', 'gradInput', 'input'),
+      );
+      expect(thrown(() => l1LossWithGrad(target, input, out), { block })).toBe(
+        text('l1LossWithGrad', 'gradInput', 'target'),
+      );
+    });
+
+    test('not where they are next to it', () => {
+      for (const out of [block.subarray(0, 4), block.subarray(8)]) {
+        expect(smooth.l1LossBackward(1, input, target, { out })).toBe(out);
+        expect(smooth.l1LossWithGrad(input, target, out)).toBe(0);
+      }
+    });
+  },
+);
+
 describe.each(backends)('%s: other wrong calls', (_, smooth) => {
   const [x, y] = [f32(1, 2, 3, 4), f32(4, 3, 2, 1)];
   const errors: [string, () => unknown, string][] = [

@@ -257,7 +257,7 @@ function sumInOrder(losses: Float32Array, inLanes: boolean): number {
 const rowCalls = new Map(
   [1, 2, 3, 4, 5, 7, 84, 85, 1024, 1025, 4096, 70000, 65536, 65537].map((rowLength) => {
     const rows = rowLength < 1024 ? Math.ceil(66000 / rowLength) : rowLength < 65536 ? 17 : 2;
-    const call = painted(rows * rowLength, { rowLength, reduction: 'rows' });
+    const call = painted(rows * rowLength, { rowLength, reduction: 'rows', scale: 0.75 });
     const weights = painted(rows).input.map((x) => Math.abs(x) + 0.5);
     return [rowLength, { ...call, outsideWeights: { perRow: weights } } as Call];
   }),
@@ -384,6 +384,26 @@ describe.each(backends)('%s', (_, smooth) => {
     });
   });
 
+  test('no call depends on those before it', () => {
+    const [x, y, gradInput] = [smooth.float32([1, 2, 3]), smooth.float32(3), smooth.float32(3)];
+    const object = new smooth.SmoothL1Loss({ beta: 4 });
+    const plain = (): Results => ({
+      object: object.withGrad(x, y, gradInput),
+      gradients: gradInput.slice(),
+      function: smooth.huberLoss(x, y),
+      backward: smooth.l1LossBackward(1, x, y),
+    });
+    const alone = plain();
+    check(40, call(anyBits, shortLength), (call) => {
+      for (const role of rolesOf(call))
+        for (const where of [inKernel, elsewhere]) {
+          outcome(smooth, role, call, where);
+          expectSame(plain(), alone);
+        }
+    });
+    for (const array of [x, y, gradInput]) smooth.free(array);
+  });
+
   test('weights of 1 and a mask of 1s: the bits of none', () => {
     check(100, fc.tuple(call(anyBits, anyLength), fc.nat()), ([drawn, kinds]) => {
       const call = { ...drawn, mask: undefined, ignoreNaNTargets: undefined };
@@ -494,8 +514,8 @@ describe.each(backends)('%s', (_, smooth) => {
   });
 
   test('a sum: its losses, added up in the order that is documented', () => {
-    for (const style of [anyBits, wide])
-      check(60, call(style, anyLength), (drawn) => {
+    const checkOrder = (runs: number, drawn: fc.Arbitrary<Call>) =>
+      check(runs, drawn, (drawn) => {
         const call = { ...drawn, scale: 1, divisor: undefined, minDivisor: undefined };
         const of = (reduction: 'none' | 'sum') => {
           const one: Call = { ...call, reduction, onZeroDivisor: undefined };
@@ -504,6 +524,8 @@ describe.each(backends)('%s', (_, smooth) => {
         const losses = of('none') as Float32Array;
         expect(of('sum')).toBe(sumInOrder(losses, smooth.backend !== 'js'));
       });
+    checkOrder(60, call(anyBits, anyLength));
+    checkOrder(400, pair(wide, shortLength));
   });
 
   test('a sum of many: the sum of its chunks', () => {
@@ -534,6 +556,47 @@ describe.each(backends)('%s', (_, smooth) => {
         loss: loss as Float32Array,
         gradInput: gradInput as Float32Array,
       });
+  });
+
+  test('a residual of beta, or of delta: the slope is that of the line, exactly', () => {
+    check(200, anyBits.threshold, (threshold) => {
+      const isKink = threshold > 0 && threshold < Infinity;
+      const input = Float32Array.of(threshold, -threshold);
+      for (const form of ['smoothL1', 'huber'] as const) {
+        const call: Call = {
+          form,
+          threshold,
+          input,
+          target: new Float32Array(2),
+          reduction: 'sum',
+        };
+        const { backward, hessian } = outcomes(smooth, call, inKernel);
+        const slope = form === 'huber' ? threshold : 1;
+        const gradInput = Array.from(backward?.gradInput as Float32Array);
+        if (isKink) expect(gradInput).toEqual([slope, -slope]);
+        expect(hessian?.hessian).toEqual(new Float32Array(2));
+      }
+    });
+  });
+
+  test('sigma: the bits of beta, 1 / sigma^2, for all and for each column', () => {
+    const drawn = fc.array(fc.double({ min: 0.01, max: 100, noNaN: true }), {
+      minLength: 1,
+      maxLength: 5,
+    });
+    check(50, drawn, (drawn) => {
+      const sigma = Float32Array.from(drawn);
+      const [first] = sigma as unknown as [number];
+      const beta = sigma.map((x) => 1 / (x * x));
+      const { input, target } = painted(6 * sigma.length);
+      const rowLength = sigma.length;
+      const none = { reduction: 'none', rowLength } as const;
+      const of = (options: object) => ({
+        loss: smooth.smoothL1Loss(input, target, { ...none, ...options }),
+      });
+      expectSame(of({ sigma }), of({ beta }));
+      expectSame(of({ sigma: first }), of({ beta: 1 / (first * first) }));
+    });
   });
 
   test('Huber: delta times smooth L1 of the same threshold', () => {
