@@ -122,6 +122,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       accumulate: fc.boolean(),
       allGradients: fc.boolean(),
       old: fc.constantFrom(0, 0.75),
+      isPlain: fc.constantFrom(true, false, false, false),
     })
     .map((drawn) => {
       const { form, n, words, reduction } = drawn;
@@ -174,6 +175,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         allGradients: drawn.allGradients,
         old: drawn.old,
       };
+      if (drawn.isPlain) return plainOf(whole, drawn.threshold);
       const parts = [whole.insideWeights, whole.outsideWeights, whole.mask, whole.gradOutput];
       const needsRows =
         isPerColumn ||
@@ -182,6 +184,21 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
       return needsRows ? whole : { ...whole, rowLength: undefined };
     });
+}
+
+/** What a call is left with that takes the shortest way. */
+function plainOf(call: Call, threshold: number): Call {
+  const { form, input, target, gradGradInput, scale, gradOutput } = call;
+  return {
+    form,
+    threshold,
+    input,
+    target,
+    gradGradInput,
+    scale,
+    reduction: call.reduction === 'sum' ? 'sum' : 'mean',
+    gradOutput: typeof gradOutput === 'number' ? gradOutput : undefined,
+  };
 }
 
 function asThreshold(x: number): number {

@@ -526,7 +526,7 @@ describe.each(backends)(
   (_, smooth) => {
     const block = smooth.float32(12);
     const [input, target] = [block.subarray(4, 8), smooth.float32(4)];
-    test.each([1, 3, 5, 7])('at element %i', (at) => {
+    test.each([1, 3, 5, 7])('overlap an input in part, at element %i', (at) => {
       const out = block.subarray(at, at + 4);
       const rule = 'it must be apart from it, or exactly input or target';
       const text = (fn: string, name: string, other: string) =>
@@ -546,7 +546,18 @@ describe.each(backends)(
       );
     });
 
-    test('not where they are next to it', () => {
+    test.each([3, 5])('have length %i, and the input another', (length) => {
+      const out = smooth.float32(length);
+      const why = `has length ${length}; it must be 4, one for each element of input`;
+      expect(thrown(() => smooth.l1LossBackward(1, input, target, { out }), { out, block })).toBe(
+        `RangeError: l1LossBackward: out ${why}`,
+      );
+      expect(thrown(() => smooth.l1LossWithGrad(input, target, out), { out, block })).toBe(
+        `RangeError: l1LossWithGrad: gradInput ${why}`,
+      );
+    });
+
+    test('may be next to an input', () => {
       for (const out of [block.subarray(0, 4), block.subarray(8)]) {
         expect(smooth.l1LossBackward(1, input, target, { out })).toBe(out);
         expect(smooth.l1LossWithGrad(input, target, out)).toBe(0);
