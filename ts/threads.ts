@@ -50,8 +50,18 @@ import { JOB_WORDS } from './generated/job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
 
-/** A call of fewer elements stays on one thread: below, waking the others costs more than they do. */
+/**
+ * A call of fewer elements stays on one thread. Two that are awake are 2.1 times as fast as one at
+ * this length (forward, 65 us alone), but 1.4 times with three chunks, of which one is left over.
+ */
 const THRESHOLD = 4 * 65536;
+/**
+ * A call of fewer does not wake workers, unless the one before has just ended. Ringing takes 10 us,
+ * and they come after 60: it made calls of `THRESHOLD` 10 % slower than alone, and those of this
+ * length 20 % faster. (All on two cores of a virtual Xeon under Node 20.)
+ */
+const WAKE_THRESHOLD = 8 * 65536;
+const JUST_MS = 1;
 const DEADLINE_MS = 1000;
 /** After so long without a finished chunk, workers may be waiting for the caller's own core. */
 const REST_MS = 0.2;
@@ -89,6 +99,8 @@ interface Pool {
   readonly memory: number[];
   /** Workers that a job wakes: not more than there are cores for. */
   readonly wanted: number;
+  /** When the last call that it could take part in ended. */
+  ended: number;
   /** Workers that are known to be gone. */
   gone: number;
   /** Why a worker was lost before the pool was complete. */
@@ -188,12 +200,20 @@ export function runJob(
 ): Totals {
   const totals = { loss: 0, count: 0, lost: false };
   const turn = MAX_CHUNKS * chunk;
+  const helpers = mayShare && n >= THRESHOLD ? pool : undefined;
+  const isShared = helpers !== undefined && (n >= WAKE_THRESHOLD || isAwake(helpers));
   for (let from = first; from < first + n; from += turn) {
     const end = Math.min(from + turn, first + n);
-    if (pool && mayShare && n >= THRESHOLD) runTogether(kernel, pool, from, end, chunk, totals);
+    if (isShared && pool) runTogether(kernel, pool, from, end, chunk, totals);
     else runAlone(kernel, from, end, chunk, totals);
   }
+  if (helpers) helpers.ended = performance.now();
   return totals;
+}
+
+/** Whether the workers are awake, or worth waking for calls that follow. */
+function isAwake({ wanted, control: { words }, ended }: Pool): boolean {
+  return Atomics.load(words, AWAKE) >= wanted || performance.now() - ended < JUST_MS;
 }
 
 function runAlone(kernel: Kernel, first: number, end: number, chunk: number, totals: Totals): void {
@@ -306,6 +326,7 @@ async function startPool(threads: number, options: ThreadOptions): Promise<Pool>
     options,
     memory: taken,
     wanted: Math.min(threads, cores()) - 1,
+    ended: -Infinity,
     gone: 0,
   };
   try {

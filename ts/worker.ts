@@ -22,11 +22,10 @@ interface Port {
   onmessage?: ((event: { data: Start }) => void) | null;
 }
 
-/**
- * How long a thread looks for the next job before it sleeps: about what waking costs. Where other
- * programs are busy it may well sit on the caller's core, which longer looking keeps from its work.
- */
-const SPIN_MS = 0.05;
+/** How long a thread looks for the next job before it sleeps: waking costs some 50 us. */
+const SPIN_MS = 0.5;
+/** After looking in vain it sleeps at once that often, at most. */
+const MAX_PAUSE = 256;
 
 // In Node, messages do not come to the global object.
 const parent = builtin('node:worker_threads')?.parentPort;
@@ -42,6 +41,10 @@ function start({ memory, module, address, work }: Start): void {
   const totals = new Float64Array(memory.buffer, work, 3);
   port.postMessage('ready');
   const { words } = block;
+  // Looking is in vain where calls are rare, and on a busy machine, where the caller may be waiting
+  // for this very core: each time that it is, it is tried half as often.
+  let pause = 1;
+  let paused = 0;
   Atomics.add(words, AWAKE, 1);
   for (;;) {
     // Before the looks at RETIRED and CLAIM: who changes one of them rings the bell afterwards.
@@ -54,12 +57,22 @@ function start({ memory, module, address, work }: Start): void {
   }
   port.postMessage('gone');
 
-  /** Waits a little for a job; false if none came. */
+  /** Waits a little for a job, if that has been of use; false if none came. */
   function spin(): boolean {
+    if (paused > 0) {
+      paused--;
+      return false;
+    }
     const end = performance.now() + SPIN_MS;
     do {
-      for (let i = 0; i < 500; i++) if (Atomics.load(words, CLAIM) !== 0) return true;
+      for (let i = 0; i < 500; i++) {
+        if (Atomics.load(words, CLAIM) === 0) continue;
+        pause = 1;
+        return true;
+      }
     } while (performance.now() < end && Atomics.load(words, RETIRED) === 0);
+    pause = Math.min(2 * pause, MAX_PAUSE);
+    paused = pause;
     return false;
   }
 

@@ -571,9 +571,9 @@ function modelOf(size: Size, chosen: Program) {
         break;
 
       case 'spin':
-        // Or it goes on spinning, which changes nothing.
+        // It looks for a while, which changes nothing, or not at all.
         if (get(s, block + CLAIM) > 0) again();
-        else go(following);
+        go(following);
         break;
       case 'AWAKE - 1':
         advance()[block + AWAKE] = get(s, block + AWAKE) - 1;
