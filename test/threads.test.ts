@@ -291,6 +291,8 @@ async function laboratory(makers: (() => WorkerLike)[] = []) {
   return {
     smooth,
     memory,
+    input,
+    target,
     gradInput,
     workers,
     exits,
@@ -680,6 +682,24 @@ describe('a worker that is lost', () => {
     expect(used()).toBe(before);
     check();
     expect(warnings).toEqual([inTheMiddle]);
+  });
+
+  test('what the call took for itself is given back when the threads are gone', async () => {
+    const { make, provoke } = faulty('hold', 0);
+    const { smooth, start, settled, input, target, exits, used } = await laboratory([make]);
+    const pair = [input, target].map((x) => x.subarray(0, 16 * CHUNK)) as [
+      Float32Array,
+      Float32Array,
+    ];
+    const beta = smooth.float32(4).fill(1);
+    const byColumn = (): number => smooth.smoothL1Loss(...pair, { beta, rowLength: 4 });
+    const right = byColumn();
+    await start(2);
+    const before = used();
+    provoke(() => expect(byColumn()).toBe(right));
+    await settled();
+    await exits[0];
+    expect(used()).toBe(before);
   });
 
   test('one that only stands still for a while is waited for', async () => {

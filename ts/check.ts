@@ -29,9 +29,14 @@ export function checkArray(
     throw new TypeError(`${fn}: ${name} must be ${wanted ?? `a ${type}`}, got ${describe(value)}`);
 }
 
+/** The length of an array, whatever it says of itself; 0 if it is detached. */
+export function elements(array: Float32Array | Uint8Array): number {
+  return elementsOf.call(array) as number;
+}
+
 /** The length of an array that is not detached. */
 export function lengthOf(fn: string, name: string, array: Float32Array | Uint8Array): number {
-  const length = elementsOf.call(array) as number;
+  const length = elements(array);
   if (length === 0) checkAttached(fn, name, array);
   return length;
 }
@@ -45,7 +50,7 @@ export function placeOf(array: ArrayBufferView): [buffer: ArrayBufferLike, byteO
 export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
   const type = tagOf.call(array) === 'Uint8Array' ? Uint8Array : Float32Array;
   const [buffer, byteOffset] = placeOf(array);
-  return new type(buffer as ArrayBuffer, byteOffset, elementsOf.call(array) as number) as T;
+  return new type(buffer as ArrayBuffer, byteOffset, elements(array)) as T;
 }
 
 /** A detached array looks like an empty one, except that its methods throw. */

@@ -11,7 +11,8 @@ export interface Curve {
 }
 
 const { fround } = Math;
-const LARGEST = fround(3.4028234663852886e38);
+/** The largest f32. */
+export const LARGEST = fround(3.4028234663852886e38);
 const SMALLEST = 2 ** -149;
 const SMALLEST_NORMAL = 2 ** -126;
 

@@ -5,7 +5,7 @@ import { checkNumber, describe } from './check.ts';
 import type { Exports } from './exports.ts';
 import { JOB_WORDS } from './generated/job.ts';
 import { fixedMemory, Heap, PAGE, sharedMemory } from './heap.ts';
-import { checkOptions } from './options.ts';
+import { checkNames } from './options.ts';
 import { createPlainKernel } from './plain-kernel.ts';
 
 /**
@@ -73,12 +73,7 @@ export function theKernel(): Kernel {
  * ```
  */
 export function load(options: LoadOptions = {}): void {
-  checkOptions('load', options);
-  for (const key of Object.keys(options))
-    if (!['backend', 'module', 'memory', 'capacity'].includes(key))
-      throw new TypeError(
-        `load: there is no option "${key}"; there are backend, module, memory, capacity`,
-      );
+  checkNames('load', options, ['backend', 'module', 'memory', 'capacity']);
   const { backend: wanted, module, memory, capacity } = options;
   if (wanted !== undefined && !BACKENDS.includes(wanted)) {
     const error = typeof wanted === 'string' ? RangeError : TypeError;

@@ -1,9 +1,8 @@
 // The public functions and classes. Each reads its options, checks its arrays, takes the plain pass
 // where it can, and leaves the rest to pass.ts.
-import { checkArray, lengthOf } from './check.ts';
+import { checkArray } from './check.ts';
 import type { Form } from './curve.ts';
 import { want } from './generated/job.ts';
-import { theKernel } from './kernel.ts';
 import {
   checkOptions,
   type GradOptions,
@@ -18,7 +17,7 @@ import {
   type Settings,
   type SmoothL1Threshold,
 } from './options.ts';
-import { compute, plainSum } from './pass.ts';
+import { compute, plainPass } from './pass.ts';
 import { checkPair, freshArray } from './request.ts';
 
 /** Options of the smooth L1 functions. */
@@ -50,14 +49,9 @@ function forward(
   out: Float32Array | undefined,
 ): number | Float32Array {
   const n = checkPair(fn, input, target);
-  if (settings.isPlain && out === undefined) {
-    const kernel = theKernel();
-    const x = kernel.heap.offsetOf(input);
-    const y = kernel.heap.offsetOf(target);
-    if (x >= 0 && y >= 0) {
-      const sum = plainSum(kernel, settings, want.SUM, x, y, 0, 1, n) * settings.scale;
-      return settings.reduction === 'mean' ? sum / n : sum;
-    }
+  if (out === undefined) {
+    const loss = plainPass(settings, want.SUM, input, target, n);
+    if (loss !== undefined) return loss;
   }
   const losses = lossArray(fn, settings, n, out);
   const loss = compute({ fn, settings, input, target, n, loss: true, out: losses });
@@ -74,25 +68,9 @@ function withGrad(
 ): number | Float32Array {
   const n = checkPair(fn, input, target);
   checkArray(fn, 'gradInput', gradInput, 'Float32Array');
-  if (settings.isPlain && out === undefined) {
-    const kernel = theKernel();
-    const x = kernel.heap.offsetOf(input);
-    const y = kernel.heap.offsetOf(target);
-    const g = kernel.heap.offsetOf(gradInput);
-    if (
-      x >= 0 &&
-      y >= 0 &&
-      isApart(g, x, n) &&
-      isApart(g, y, n) &&
-      lengthOf(fn, 'gradInput', gradInput) === n
-    ) {
-      const { scale } = settings;
-      const isMean = settings.reduction === 'mean';
-      const sum =
-        plainSum(kernel, settings, want.SUM | want.GRAD, x, y, g, isMean ? scale / n : scale, n) *
-        scale;
-      return isMean ? sum / n : sum;
-    }
+  if (out === undefined) {
+    const loss = plainPass(settings, want.SUM | want.GRAD, input, target, n, gradInput);
+    if (loss !== undefined) return loss;
   }
   const losses = lossArray(fn, settings, n, out);
   const loss = compute({
@@ -119,31 +97,9 @@ function backward(
   checkUpstream(fn, gradOutput);
   const n = checkPair(fn, input, target);
   const grad = out ?? freshArray(fn, 'out', settings, n);
-  if (settings.isPlain && typeof gradOutput === 'number') {
-    const kernel = theKernel();
-    const x = kernel.heap.offsetOf(input);
-    const y = kernel.heap.offsetOf(target);
-    const g = kernel.heap.offsetOf(grad);
-    if (
-      x >= 0 &&
-      y >= 0 &&
-      isApart(g, x, n) &&
-      isApart(g, y, n) &&
-      lengthOf(fn, 'out', grad) === n
-    ) {
-      const factor = gradOutput * settings.scale;
-      plainSum(
-        kernel,
-        settings,
-        want.GRAD,
-        x,
-        y,
-        g,
-        settings.reduction === 'mean' ? factor / n : factor,
-        n,
-      );
-      return grad;
-    }
+  if (typeof gradOutput === 'number') {
+    const done = plainPass(settings, want.GRAD, input, target, n, grad, gradOutput);
+    if (done !== undefined) return grad;
   }
   compute({
     fn,
@@ -157,11 +113,6 @@ function backward(
     upstream: gradOutput,
   });
   return grad;
-}
-
-/** True if a result of `n` floats at `g` is exactly at `x`, or overlaps nothing there. */
-function isApart(g: number, x: number, n: number): boolean {
-  return g >= 0 && (g === x || g + 4 * n <= x || x + 4 * n <= g);
 }
 
 function checkUpstream(fn: string, gradOutput: unknown): void {

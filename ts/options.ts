@@ -232,6 +232,14 @@ export function checkOptions(fn: string, options: unknown): asserts options is o
     throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
 }
 
+/** Throws for what is no object of options, or has others than those. */
+export function checkNames(fn: string, options: object, known: readonly string[]): void {
+  checkOptions(fn, options);
+  for (const key of Object.keys(options))
+    if (!known.includes(key))
+      throw new TypeError(`${fn}: there is no option "${key}"; there are ${known.join(', ')}`);
+}
+
 /** Checks what depends on more than one option. */
 function checkTogether(fn: string, given: Given, settings: Settings): void {
   const { reduction, rowLength, divisor, minDivisor } = settings;

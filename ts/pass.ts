@@ -1,18 +1,52 @@
 // The passes that make a result: the plain one for small calls, and what the general ones add up to.
-import { describe } from './check.ts';
+import { describe, elements } from './check.ts';
 import { count, field, want } from './generated/job.ts';
 import { holdPlain, place } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Settings } from './options.ts';
 import { checkOverlaps, type Part, partsOf, type Request } from './request.ts';
 import { CHUNK, Runner } from './runner.ts';
-import { runJob } from './threads.ts';
+import { releaseAfter, runJob } from './threads.ts';
 
 /**
- * The plain pass, for small calls: no weights, no mask, one gradient at most, all arrays at their
- * offsets in the kernel's memory. Returns the sum of the losses.
+ * The plain pass, for small calls: no weights, no mask, one gradient at most, and all arrays in the
+ * kernel's memory. Returns the loss as the reduction says, or undefined where the pass must be a
+ * general one; that also finds what is wrong with the arrays.
  */
-export function plainSum(
+export function plainPass(
+  settings: Settings,
+  wanted: number,
+  input: Float32Array,
+  target: Float32Array,
+  n: number,
+  grad?: Float32Array,
+  gradOutput = 1,
+): number | undefined {
+  if (!settings.isPlain) return undefined;
+  const kernel = theKernel();
+  const { heap } = kernel;
+  const x = heap.offsetOf(input);
+  const y = heap.offsetOf(target);
+  if (x < 0 || y < 0) return undefined;
+  let g = 0;
+  if (grad !== undefined) {
+    g = heap.offsetOf(grad);
+    const fits = isApart(g, x, n) && isApart(g, y, n) && elements(grad) === n;
+    if (!fits) return undefined;
+  }
+  const { scale } = settings;
+  const divisor = settings.reduction === 'mean' ? n : 1;
+  const sum = plainSum(kernel, settings, wanted, x, y, g, (gradOutput * scale) / divisor, n);
+  return (sum * scale) / divisor;
+}
+
+/** True if a result of `n` floats at `g` is exactly at `x`, or overlaps nothing there. */
+function isApart(g: number, x: number, n: number): boolean {
+  return g >= 0 && (g === x || g + 4 * n <= x || x + 4 * n <= g);
+}
+
+/** The sum of the losses of arrays at their offsets in the kernel's memory. */
+function plainSum(
   kernel: Kernel,
   settings: Settings,
   wanted: number,
@@ -52,7 +86,8 @@ export function compute(request: Request): number {
     runner = new Runner(kernel, request, parts);
     return reduce(kernel, request, parts, runner);
   } finally {
-    if (!runner?.isLost) for (const offset of taken) kernel.heap.release(offset);
+    if (runner?.lostTo) releaseAfter(runner.lostTo, taken);
+    else for (const offset of taken) kernel.heap.release(offset);
   }
 }
 
@@ -60,7 +95,8 @@ export function compute(request: Request): number {
 function reduce(kernel: Kernel, request: Request, parts: Part[], run: Runner): number {
   const { settings, n, loss, upstream = 1 } = request;
   const { reduction, scale } = settings;
-  const gradients = request.grad !== undefined || request.curvature !== undefined;
+  const { grad, curvature, threshold = false } = request;
+  const isGradient = grad !== undefined || curvature !== undefined || threshold;
   const isMean = reduction === 'mean';
   const counted = isMean ? countOf(settings) : count.NOTHING;
 
@@ -68,39 +104,38 @@ function reduce(kernel: Kernel, request: Request, parts: Part[], run: Runner): n
   let divisor = isMean ? divisorOf(settings, n, 0) : 1;
   let mean = 0;
   const shifts =
-    isMean &&
-    settings.divisor === 'weights' &&
-    settings.gradOutsideWeights !== undefined &&
-    request.grad;
+    isMean && settings.divisor === 'weights' && settings.gradOutsideWeights !== undefined && grad;
   if (shifts && typeof upstream !== 'number')
     throw new TypeError(
       `${request.fn}: gradOutsideWeights with divisor "weights" needs one number as gradOutput, got ${describe(upstream)}`,
     );
-  if (counted !== count.NOTHING && (gradients || request.threshold)) {
+  if (counted !== count.NOTHING && isGradient) {
     const totals = run.all(shifts ? want.SUM : 0, counted);
     divisor = divisorOf(settings, n, totals.count);
     if (shifts && divisor === totals.count) mean = totals.loss / divisor;
   }
   const scaled = typeof upstream === 'number' ? upstream * scale : scale;
-  if ((gradients || request.threshold) && divisor === 0 && settings.zeroOnZero) {
+  if (isGradient && divisor === 0 && settings.zeroOnZero) {
     for (const { isOutput, array, field: at } of parts)
       if (isOutput && at !== 'out' && !settings.accumulates) array.fill(0);
     return 0;
   }
   const factor = divisor === 0 ? Number.NaN : scaled / divisor;
-  kernel.heap.f32[(kernel.job >>> 2) + field.grad_scale] = request.threshold ? 1 : factor;
-  kernel.heap.f32[(kernel.job >>> 2) + field.shift] = mean;
-  kernel.heap.f32[(kernel.job >>> 2) + field.scale] = scale;
+  const { f32 } = kernel.heap;
+  const job = kernel.job >>> 2;
+  f32[job + field.grad_scale] = threshold ? 1 : factor;
+  f32[job + field.shift] = mean;
+  f32[job + field.scale] = scale;
 
   let wanted = typeof upstream === 'number' ? 0 : want.UPSTREAM;
-  if (request.grad) wanted |= want.GRAD;
-  if (request.curvature) wanted |= want.CURVATURE;
-  if (request.threshold) wanted |= settings.form === 'huber' ? want.DELTA : want.BETA;
+  if (grad) wanted |= want.GRAD;
+  if (curvature) wanted |= want.CURVATURE;
+  if (threshold) wanted |= settings.form === 'huber' ? want.DELTA : want.BETA;
   if (loss)
     wanted |= reduction === 'none' ? want.STORE : reduction === 'rows' ? want.ROWS : want.SUM;
-  const late = gradients || request.threshold ? count.NOTHING : counted;
+  const late = isGradient ? count.NOTHING : counted;
   const totals = run.all(wanted, late);
-  if (request.threshold) return totals.loss * factor;
+  if (threshold) return totals.loss * factor;
   if (late !== count.NOTHING) divisor = divisorOf(settings, n, totals.count);
   if (divisor === 0) return settings.zeroOnZero ? 0 : Number.NaN;
   return (totals.loss * scale) / divisor;

@@ -3,11 +3,11 @@
 // gradients and row sums are the same to the bit; long sums differ in their last digits, being
 // added in another order.
 
+import { LARGEST } from './curve.ts';
 import type { Exports } from './exports.ts';
 import { count, field, kind, shape, want } from './generated/job.ts';
 
 const { abs, fround } = Math;
-const LARGEST = fround(3.4028234663852886e38);
 
 /** Makes a kernel over a buffer. The functions are those of crate/lib.rs. */
 export function createPlainKernel(buffer: ArrayBufferLike): Exports {

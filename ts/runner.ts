@@ -3,7 +3,7 @@ import { count, field, kind, shape, want } from './generated/job.ts';
 import { copyIn, copyOut, PIECE } from './job.ts';
 import type { Kernel } from './kernel.ts';
 import type { Part, Request } from './request.ts';
-import { runJob } from './threads.ts';
+import { type Pool, runJob } from './threads.ts';
 
 /** Elements that are added up together; sums of chunks are added in order. */
 export const CHUNK = 65536;
@@ -22,8 +22,8 @@ export class Runner {
   readonly #mayShare: boolean;
   /** The parts that the job reads or writes as it is. */
   #active: Part[] = [];
-  /** True if threads were given up that may still read what the job points to. */
-  isLost = false;
+  /** Threads that were given up, and may still read what the job points to. */
+  lostTo: Pool | undefined;
 
   constructor(kernel: Kernel, request: Request, parts: Part[]) {
     this.#kernel = kernel;
@@ -82,8 +82,8 @@ export class Runner {
   #range(first: number, n: number, chunk: number): Sums {
     const totals = { loss: 0, count: 0 };
     if (!this.#isStaged) {
-      const { loss, count, lost } = runJob(this.#kernel, first, n, chunk, this.#mayShare);
-      this.isLost ||= lost;
+      const { loss, count, lostTo } = runJob(this.#kernel, first, n, chunk, this.#mayShare);
+      this.lostTo ??= lostTo;
       return { loss, count };
     }
     const { work, heap } = this.#kernel;

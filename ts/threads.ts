@@ -49,6 +49,7 @@ import {
 import { JOB_WORDS } from './generated/job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
+import { checkNames } from './options.ts';
 
 /**
  * A call of fewer elements stays on one thread. Two that are awake are 2.1 times as fast as one at
@@ -90,7 +91,8 @@ export interface ThreadOptions {
   onWarning?: (message: string) => void;
 }
 
-interface Pool {
+/** The workers, and what they share. */
+export interface Pool {
   readonly threads: number;
   readonly workers: WorkerLike[];
   readonly control: Control;
@@ -139,7 +141,7 @@ export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<v
       throw new RangeError(
         `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
       );
-    checkOptions(options);
+    checkHooks(options);
     if (n === pool?.threads && Object.keys(options).length === 0) return;
     const started = n > 1 ? await startPool(n, options) : undefined;
     const old = pool;
@@ -152,17 +154,11 @@ export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<v
   return next;
 }
 
-function checkOptions(options: ThreadOptions): void {
-  if (typeof options !== 'object' || options === null)
-    throw new TypeError(`setNumThreads: options must be an object, got ${describe(options)}`);
-  for (const [name, value] of Object.entries(options)) {
-    if (name !== 'createWorker' && name !== 'onWarning')
-      throw new TypeError(
-        `setNumThreads: there is no option "${name}"; there are createWorker, onWarning`,
-      );
+function checkHooks(options: ThreadOptions): void {
+  checkNames('setNumThreads', options, ['createWorker', 'onWarning']);
+  for (const [name, value] of Object.entries(options))
     if (value !== undefined && typeof value !== 'function')
       throw new TypeError(`setNumThreads: ${name} must be a function, got ${describe(value)}`);
-  }
 }
 
 /**
@@ -183,8 +179,8 @@ export function getNumThreads(): number {
 export interface Totals {
   loss: number;
   count: number;
-  /** Workers that were given up may still read what the job points to. */
-  lost: boolean;
+  /** Workers that were given up, and may still read what the job points to. */
+  lostTo: Pool | undefined;
 }
 
 /**
@@ -198,7 +194,7 @@ export function runJob(
   chunk: number,
   mayShare: boolean,
 ): Totals {
-  const totals = { loss: 0, count: 0, lost: false };
+  const totals: Totals = { loss: 0, count: 0, lostTo: undefined };
   const turn = MAX_CHUNKS * chunk;
   const helpers = mayShare && n >= THRESHOLD ? pool : undefined;
   const isShared = helpers !== undefined && (n >= WAKE_THRESHOLD || isAwake(helpers));
@@ -253,7 +249,7 @@ function runTogether(
 
   const compute = (index: number): void => {
     const [from, to] = rangeOf(index, chunk);
-    const mine = { loss: 0, count: 0, lost: false };
+    const mine: Totals = { loss: 0, count: 0, lostTo: undefined };
     runAlone(kernel, from, to, chunk, mine);
     finish(index, mine.loss, mine.count);
   };
@@ -263,7 +259,7 @@ function runTogether(
     computed++;
   }
   if (!isFinished(own, chunks - computed)) {
-    totals.lost = true;
+    totals.lostTo = own;
     lose(own, 'a thread was lost in the middle of a call; the calling thread has done its part');
     for (let index = 0; index < chunks; index++)
       if (Atomics.load(flags, index) === 0) compute(index);
@@ -453,6 +449,12 @@ function retire(own: Pool): void {
     if (worker.on) worker.terminate();
     else setTimeout(() => worker.terminate(), GRACE_MS);
   }
+  release(own);
+}
+
+/** Gives memory of the kernel back when the workers that may read it are gone. */
+export function releaseAfter(own: Pool, taken: number[]): void {
+  own.memory.push(...taken);
   release(own);
 }
 
