@@ -59,6 +59,8 @@ pub mod shape {
     pub const MORE: u32 = 16;
 
     pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
+    /// To the loops: plain, and `inv` is 1.
+    pub const UNIT: u32 = 32;
     /// To the loops: each operand may be anything.
     pub const ALL: u32 = WEIGHTED | MASKED | SCALED | COLUMNS;
 }

@@ -28,6 +28,12 @@
 //!    never changes within a call, so that the branches cost less than the loops they save.
 //! 6. Operands with one value a row or a column are spread a leaf at a time, into a tile that stays
 //!    in the first-level cache: to the loop, all operands look alike.
+//! 7. Where `inv` is 1 (Huber, and smooth L1 with `beta` = 1), loops without that multiplication: 12 to
+//!    14 % faster in cache.
+//! 8. Passes over losses read a float of each input [`AHEAD`] elements on, and do nothing with it.
+//!    That brings its cache line while the arithmetic of these elements, which a processor can only
+//!    hold so much of, still waits: 12 % faster out of the caches, 1 % slower in them. Gradients alone
+//!    and weighted sums gain nothing, nor does reading where a result will be stored.
 
 use crate::job::{Job, count, shape, want};
 use crate::lanes::{LANES, Lanes};
@@ -49,16 +55,20 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         };
     }
     // The passes that training and evaluation spend their time in have loops of their own.
+    let is_unit = job.inv == 1.0;
     match (job.want, job.shape) {
+        (want::SUM, shape::PLAIN) if is_unit => pass!(4, SUM, UNIT),
         (want::SUM, shape::PLAIN) => pass!(4, SUM, PLAIN),
         (want::SUM, shape::SCALED) => pass!(4, SUM, SCALED),
         (want::SUM, shape::WEIGHTED) => pass!(4, SUM, WEIGHTED),
         (want::SUM, shape::MASKED) => pass!(4, SUM, MASKED),
         (want::STORE, shape::PLAIN) => pass!(4, STORE, PLAIN),
         (want::STORE, shape::SCALED) => pass!(4, STORE, SCALED),
+        (want::GRAD, shape::PLAIN) if is_unit => pass!(4, GRAD, UNIT),
         (want::GRAD, shape::PLAIN) => pass!(4, GRAD, PLAIN),
         (want::GRAD, shape::SCALED) => pass!(4, GRAD, SCALED),
         (want::GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, PLAIN),
+        (want::SUM_GRAD, shape::PLAIN) if is_unit => pass!(4, SUM_GRAD, UNIT),
         (want::SUM_GRAD, shape::PLAIN) => pass!(4, SUM_GRAD, PLAIN),
         (want::SUM_GRAD, shape::SCALED) => pass!(4, SUM_GRAD, SCALED),
         (want::SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, WEIGHTED),
@@ -75,6 +85,9 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         },
     }
 }
+
+/// How many elements before its turn a cache line is asked for. 64 to 512 do the same.
+const AHEAD: usize = 256;
 
 /// The numbers of a job in all lanes.
 struct Splat<L, const SHAPE: u32> {
@@ -94,8 +107,11 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     n: usize,
     work: *mut Work,
 ) {
+    let is_own = WANT != want::ANY && WANT != want::SPECIAL;
     // All operands are arrays or numbers: no tile is needed.
-    let is_bare = WANT != want::ANY && WANT != want::SPECIAL && SHAPE & !shape::SCALED == 0;
+    let is_bare = is_own && SHAPE & !(shape::SCALED | shape::UNIT) == 0;
+    let reads_ahead = is_own && WANT & want::LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
+    let adds_up = WANT == want::ANY || WANT & want::SUM != 0;
     let rows = WANT == want::ANY && job.want & want::ROWS != 0;
     let splat = Splat::<L, SHAPE> {
         want: job.want,
@@ -111,7 +127,6 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         shift: L::splat(job.shift),
         ignores_nan: job.ignore_nan != 0,
     };
-    let mut total = (*work).totals.loss;
     let mut done = 0;
     while done < n {
         let at = first + done;
@@ -127,19 +142,25 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             counts::<L>(job, at, len, work);
         }
         let mut sums = [L::splat(0.0); UNROLL];
+        let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
         each_step::<U>(job, at, len, leaf, is_bare, work, |leaf, i| {
+            if reads_ahead {
+                leaf.input.add(i + ahead).read_volatile();
+                leaf.target.add(i + ahead).read_volatile();
+            }
             step::<L, U, WANT, SHAPE>(&splat, leaf, i, &mut sums);
         });
         if tail != 0 {
             unpad(len - tail, tail, work);
         }
-        total += total_of(sums);
+        if adds_up {
+            (*work).totals.loss += total_of(sums, work);
+        }
         if rows {
             fold_rows(job, at, len, work);
         }
         done += len;
     }
-    (*work).totals.loss = total;
 }
 
 /// Calls `f(leaf, i)` for each `U` vectors of a leaf; for the last few elements, of where they are
@@ -159,7 +180,8 @@ unsafe fn each_step<const U: usize>(
     let mut is_last = tail == 0;
     let mut i = 0;
     loop {
-        while i < end {
+        // Not `<`: this way the compiler counts once, not twice, which is 3 % of the gradient's loop.
+        while i != end {
             f(&leaf, i);
             i += U * LANES;
         }
@@ -292,8 +314,21 @@ fn add_to<L: Lanes, const U: usize>(sums: &mut [L; UNROLL], v: [L; U]) {
     *sums = each(|j| sums[(j + U) % UNROLL]);
 }
 
+/// The sum of all lanes. [`fold`] is not inlined, since it is as long as a loop: 5 % of the module.
 #[inline(always)]
-fn total_of<L: Lanes>(sums: [L; UNROLL]) -> f64 {
+unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
+    let p: *mut f32 = (&raw mut (*work).sums).cast();
+    let [a, b, c, d] = sums;
+    a.store(p);
+    b.store(p.add(LANES));
+    c.store(p.add(2 * LANES));
+    d.store(p.add(3 * LANES));
+    fold::<L>(work)
+}
+
+#[inline(never)]
+unsafe fn fold<L: Lanes>(work: *mut Work) -> f64 {
+    let sums: [L; UNROLL] = load((&raw const (*work).sums).cast(), 0);
     let [a, b, c, d] = sums.map(L::fold);
     (a + b) + (c + d)
 }
@@ -369,5 +404,5 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
         }
         add_to(&mut sums, [value.drop(masked)]);
     });
-    (*work).totals.count += total_of(sums);
+    (*work).totals.count += total_of(sums, work);
 }

@@ -9,9 +9,9 @@ use crate::lanes::Lanes;
 /// `pre` is 1 for every ordinary threshold. Where the inverse of a threshold is not a normal `f32`,
 /// `pre` is a power of two that brings `d` to where it can be compared.
 ///
-/// `SHAPE` says whether `pre` counts ([`shape::SCALED`]) and whether `lim` may be infinite
-/// ([`shape::COLUMNS`]). It is a constant of the loop, because the extra steps cost the plain loop
-/// 10 to 20 % in cache.
+/// `SHAPE` says whether `pre` counts ([`shape::SCALED`]), whether `inv` does not ([`shape::UNIT`]), and
+/// whether `lim` may be infinite ([`shape::COLUMNS`]). It is a constant of the loop, because each step
+/// costs the plain loop 10 to 20 % in cache.
 #[derive(Clone, Copy)]
 pub struct Curve<L, const SHAPE: u32> {
     pub pre: L,
@@ -26,7 +26,8 @@ impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
     pub fn slope(&self, d: L) -> L {
         let d = if SHAPE & shape::SCALED != 0 { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
-        d.mul(self.inv).pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
+        let d = if SHAPE & shape::UNIT != 0 { d } else { d.mul(self.inv) };
+        d.pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
     }
 
     /// The loss at residual `d`, whose slope is `t`.

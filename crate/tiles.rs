@@ -29,6 +29,8 @@ pub struct Work {
     pub leaf: Leaf,
     pub padded: Leaf,
     pub pads: Pads,
+    /// The sums of a leaf, on their way to its total.
+    pub sums: Pad,
     pub tiles: Tiles,
 }
 
