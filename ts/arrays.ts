@@ -69,7 +69,7 @@ function make<T extends Float32Array | Uint8Array>(
     heap.release(offset);
     throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
   }
-  new Stamp(array, offset);
+  new Stamp(array, offset, type.BYTES_PER_ELEMENT === 4 && heap.lasts ? length : -1);
   if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
   return array as KernelArray<T>;
 }

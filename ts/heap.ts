@@ -37,15 +37,23 @@ class Handed {
 }
 
 /**
- * Writes on an array where it is in the kernel's memory: reading `buffer` and `byteOffset` takes
- * V8 25 ns an array, a private field 1 ns. Views on a part of an array have none.
+ * Writes on an array where it is in the kernel's memory, and how long it is: asking the array itself
+ * takes V8 35 ns, a private field 1 ns. Views on a part of an array have none.
  */
 export class Stamp extends Handed {
   #offset: number;
+  #floats: number;
 
-  constructor(array: Float32Array | Uint8Array, offset: number) {
+  /** `floats` is its length if it is a Float32Array that nobody can detach, otherwise -1. */
+  constructor(array: Float32Array | Uint8Array, offset: number, floats: number) {
     super(array);
     this.#offset = offset;
+    this.#floats = floats;
+  }
+
+  /** The length that was stamped, or -1. */
+  static floats(value: unknown): number {
+    return typeof value === 'object' && value !== null && #floats in value ? value.#floats : -1;
   }
 
   /** The byte offset of an array that was stamped, or -1. */
@@ -68,11 +76,14 @@ export class Heap {
   /** Growing makes a new buffer object of the same memory; arrays may be on any of these. */
   readonly #buffers = new Set<ArrayBufferLike>();
   readonly #store: Store;
+  /** True if nobody can detach the memory. */
+  readonly lasts: boolean;
   readonly #free: Block[] = [];
   readonly #used = new Map<number, number>();
 
   constructor(store: Store) {
     this.#store = store;
+    this.lasts = store.kind === 'growing';
     if (store.kind === 'growing') this.#view(store.memory.buffer);
     else {
       this.#view(store.buffer);
@@ -83,7 +94,10 @@ export class Heap {
   /** The byte offset of an array in this memory, or -1 if it is elsewhere. */
   offsetOf(array: ArrayBufferView): number {
     const stamped = Stamp.of(array);
-    if (stamped >= 0) return stamped;
+    return stamped >= 0 ? stamped : this.#find(array);
+  }
+
+  #find(array: ArrayBufferView): number {
     const [buffer, byteOffset] = placeOf(array);
     if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return byteOffset;
     // Another thread may have grown the memory.
@@ -98,14 +112,14 @@ export class Heap {
   allocate(bytes: number, asker: string): number {
     const least = roundUp(Math.max(bytes, 1));
     let size = least + (bytes >= PAGE ? SKEW : 0);
-    let index = this.#find(size);
+    let index = this.#fit(size);
     if (index < 0) {
       size = least;
-      index = this.#find(size);
+      index = this.#fit(size);
     }
     if (index < 0) {
       this.#grow(size, bytes, asker);
-      index = this.#find(size);
+      index = this.#fit(size);
     }
     const block = this.#free[index] as Block;
     const { start } = block;
@@ -123,7 +137,7 @@ export class Heap {
     this.#add(start, start + size);
   }
 
-  #find(size: number): number {
+  #fit(size: number): number {
     return this.#free.findIndex((block) => block.size >= size);
   }
 

@@ -28,50 +28,35 @@ export function plainPass(
   const x = heap.offsetOf(input);
   const y = heap.offsetOf(target);
   if (x < 0 || y < 0) return undefined;
-  let g = 0;
-  if (grad !== undefined) {
-    g = heap.offsetOf(grad);
-    const fits = isApart(g, x, n) && isApart(g, y, n) && elements(grad) === n;
-    if (!fits) return undefined;
-  }
+  const g = grad ? heap.offsetOf(grad) : 0;
+  if (grad && !(isApart(g, x, n) && isApart(g, y, n) && elements(grad) === n)) return undefined;
+
+  const { u32, f32, f64 } = heap;
+  const job = kernel.job >>> 2;
   const { scale } = settings;
   const divisor = settings.reduction === 'mean' ? n : 1;
-  const sum = plainSum(kernel, settings, wanted, x, y, g, (gradOutput * scale) / divisor, n);
+  holdPlain(kernel, settings);
+  u32[job + field.want] = wanted;
+  u32[job + field.input] = x;
+  u32[job + field.target] = y;
+  u32[job + field.grad_input] = g;
+  if (grad) f32[job + field.grad_scale] = (gradOutput * scale) / divisor;
+  let sum: number;
+  if (n <= CHUNK) {
+    const loss = kernel.work >>> 3;
+    f64[loss] = 0;
+    kernel.run(kernel.job, 0, n, kernel.work);
+    sum = f64[loss] as number;
+  } else {
+    const isInPlace = grad !== undefined && (g === x || g === y);
+    sum = runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
+  }
   return (sum * scale) / divisor;
 }
 
 /** True if a result of `n` floats at `g` is exactly at `x`, or overlaps nothing there. */
 function isApart(g: number, x: number, n: number): boolean {
   return g >= 0 && (g === x || g + 4 * n <= x || x + 4 * n <= g);
-}
-
-/** The sum of the losses of arrays at their offsets in the kernel's memory. */
-function plainSum(
-  kernel: Kernel,
-  settings: Settings,
-  wanted: number,
-  input: number,
-  target: number,
-  grad: number,
-  gradScale: number,
-  n: number,
-): number {
-  const { u32, f32, f64 } = kernel.heap;
-  const job = kernel.job >>> 2;
-  holdPlain(kernel, settings);
-  u32[job + field.want] = wanted;
-  u32[job + field.input] = input;
-  u32[job + field.target] = target;
-  u32[job + field.grad_input] = grad;
-  f32[job + field.grad_scale] = gradScale;
-  const loss = kernel.work >>> 3;
-  if (n <= CHUNK) {
-    f64[loss] = 0;
-    kernel.run(kernel.job, 0, n, kernel.work);
-    return f64[loss] as number;
-  }
-  const isInPlace = wanted & want.GRAD && (grad === input || grad === target);
-  return runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
 }
 
 /** Computes a request, and returns the loss for the reductions "sum" and "mean". */
