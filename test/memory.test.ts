@@ -499,6 +499,24 @@ describe.each([true, false])('a memory of the user, shared: %s', (shared) => {
   });
 });
 
+test('arrays whose memory is taken from the kernel are detached, not empty', async () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });
+  const takes = new Map<Package, (array: Float32Array) => unknown>([
+    [
+      await fresh({ backend: 'js', capacity: MiB }),
+      (array: Float32Array) =>
+        structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }),
+    ],
+    [await fresh({ memory, capacity: MiB }), () => memory.grow(1)],
+  ]);
+  for (const [smooth, take] of takes) {
+    const [input, target] = [smooth.float32(20), smooth.float32(20)];
+    take(input);
+    const wanted = /^TypeError: l1Loss: input is detached/;
+    expect(thrown(() => smooth.l1Loss(input, target))).toMatch(wanted);
+  }
+});
+
 /** Its constructor is not that of its views. */
 class Four extends Float32Array {
   constructor() {
