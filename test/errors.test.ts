@@ -231,11 +231,16 @@ describe.each(backends)('%s', (_, smooth) => {
       )) {
         const arrays = arraysFor(make);
         const call = () => fn.call(smooth, arrays, { ...results(fn, arrays), [option]: undefined });
+        const here = known.includes('delta')
+          ? 'here it is delta'
+          : known.includes('beta')
+            ? 'here it is beta or sigma'
+            : 'there is none here';
         const hint =
           option === 'delta'
-            ? 'delta is the threshold of huberLoss; smooth L1 has beta or sigma'
+            ? `delta is the threshold of huberLoss; ${here}`
             : option === 'beta' || option === 'sigma'
-              ? `${option} is the threshold of smoothL1Loss`
+              ? `${option} is the threshold of smoothL1Loss; ${here}`
               : `there are ${known.join(', ')}`;
         texts.add(
           option,

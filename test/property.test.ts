@@ -257,6 +257,31 @@ describe.each(backends)('%s', (_, smooth) => {
     });
   });
 
+  test('a loss object: options of a call take the place of its own, undefined ones do not', () => {
+    const [x, y] = [Float32Array.of(1, 2, 3), Float32Array.of(0, 4, 4.5)];
+    const own = { sigma: 2, weight: 3, scale: 5 };
+    const loss = new smooth.SmoothL1Loss(own);
+    for (const [given, all] of [
+      [{ scale: 7 }, { ...own, scale: 7 }],
+      [{ beta: 0.5 }, { beta: 0.5, weight: 3, scale: 5 }],
+      [{ outsideWeights: 2 }, { sigma: 2, outsideWeights: 2, scale: 5 }],
+      [{ sigma: undefined, weight: undefined, scale: undefined }, own],
+      [
+        { beta: undefined, outsideWeights: undefined, scale: 7 },
+        { ...own, scale: 7 },
+      ],
+      [
+        { sigma: undefined, beta: 0.5 },
+        { beta: 0.5, weight: 3, scale: 5 },
+      ],
+      [{}, own],
+    ] as [object, object][]) {
+      const wanted = smooth.smoothL1Loss(x, y, all);
+      expect(loss.forward(x, y, given), JSON.stringify(given)).toBe(wanted);
+      expect(loss.withGrad(x, y, new Float32Array(3), given)).toBe(wanted);
+    }
+  });
+
   test('no call depends on those before it', () => {
     const [x, y, gradInput] = [smooth.float32([1, 2, 3]), smooth.float32(3), smooth.float32(3)];
     const object = new smooth.SmoothL1Loss({ beta: 4 });

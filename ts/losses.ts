@@ -631,7 +631,10 @@ class Loss<R extends Reduction> {
     const given: Record<string, unknown> = { ...options };
     const own: Record<string, unknown> = { ...this.#options };
     // Given under one name, a value takes the place of the object's under the other.
-    for (const key of Object.keys(given)) delete own[OTHER_NAMES[key] ?? ''];
+    for (const [key, value] of Object.entries(given))
+      if (value !== undefined) delete own[OTHER_NAMES[key] ?? ''];
+    // What is undefined is not given; it stays, in case there is no such option.
+    for (const key of Object.keys(given)) if (given[key] === undefined) given[key] = own[key];
     const settings = readOptions(this.#name, this.#form, kind, { ...own, ...given });
     return [settings, settings.out];
   }

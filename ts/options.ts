@@ -270,12 +270,12 @@ function checkTogether(fn: string, given: Given, settings: Settings): void {
 }
 
 function unknownOption(fn: string, key: string, known: string[]): TypeError {
-  const hint =
-    key === 'delta'
-      ? 'delta is the threshold of huberLoss; smooth L1 has beta or sigma'
-      : key === 'beta' || key === 'sigma'
-        ? `${key} is the threshold of smoothL1Loss`
-        : `there are ${known.join(', ')}`;
+  const owner =
+    key === 'delta' ? 'huberLoss' : key === 'beta' || key === 'sigma' ? 'smoothL1Loss' : undefined;
+  const own = known.filter((name) => ['beta', 'sigma', 'delta'].includes(name)).join(' or ');
+  const hint = owner
+    ? `${key} is the threshold of ${owner}; ${own ? `here it is ${own}` : 'there is none here'}`
+    : `there are ${known.join(', ')}`;
   return new TypeError(`${fn}: there is no option "${key}"; ${hint}`);
 }
 
