@@ -3,9 +3,9 @@
 // Taken now, since a page may replace them later, and an array may hide them.
 const prototype = Object.getPrototypeOf(Float32Array.prototype);
 const tagOf = getter(prototype, Symbol.toStringTag);
-const bufferOf = getter(prototype, 'buffer');
-const byteOffsetOf = getter(prototype, 'byteOffset');
-const elementsOf = getter(prototype, 'length');
+const getBuffer = getter(prototype, 'buffer');
+const getByteOffset = getter(prototype, 'byteOffset');
+const getLength = getter(prototype, 'length');
 const at: (this: unknown, index: number) => unknown = prototype.at;
 
 function getter(object: object, key: PropertyKey): (this: unknown) => unknown {
@@ -31,7 +31,7 @@ export function checkArray(
 
 /** The length of an array, whatever it says of itself; 0 if it is detached. */
 export function elements(array: Float32Array | Uint8Array): number {
-  return elementsOf.call(array) as number;
+  return getLength.call(array) as number;
 }
 
 /** The length of an array that is not detached. */
@@ -41,16 +41,20 @@ export function lengthOf(fn: string, name: string, array: Float32Array | Uint8Ar
   return length;
 }
 
-/** Where an array is, whatever it says of itself. */
-export function placeOf(array: ArrayBufferView): [buffer: ArrayBufferLike, byteOffset: number] {
-  return [bufferOf.call(array) as ArrayBufferLike, byteOffsetOf.call(array) as number];
+/** The buffer of an array, whatever it says of itself. */
+export function bufferOf(array: ArrayBufferView): ArrayBufferLike {
+  return getBuffer.call(array) as ArrayBufferLike;
+}
+
+/** Where in its buffer an array is, whatever it says of itself. */
+export function byteOffsetOf(array: ArrayBufferView): number {
+  return getByteOffset.call(array) as number;
 }
 
 /** The same elements as an array that is nothing else: `array` may be of a subclass. */
 export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
   const type = tagOf.call(array) === 'Uint8Array' ? Uint8Array : Float32Array;
-  const [buffer, byteOffset] = placeOf(array);
-  return new type(buffer as ArrayBuffer, byteOffset, elements(array)) as T;
+  return new type(bufferOf(array) as ArrayBuffer, byteOffsetOf(array), elements(array)) as T;
 }
 
 /** A detached array looks like an empty one, except that its methods throw. */

@@ -3,7 +3,7 @@
 // A heap hands out only what it grew itself, or what it made: several threads may each have a heap
 // over one shared memory, and growing is the only thing that they do in common.
 
-import { placeOf } from './check.ts';
+import { bufferOf, byteOffsetOf } from './check.ts';
 
 export const PAGE = 65536;
 /** Keeps each array off the cache lines of the others. */
@@ -98,14 +98,13 @@ export class Heap {
   }
 
   #find(array: ArrayBufferView): number {
-    const [buffer, byteOffset] = placeOf(array);
-    if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return byteOffset;
-    // Another thread may have grown the memory.
-    if (this.#store.kind === 'growing' && buffer === this.#store.memory.buffer) {
+    const buffer = bufferOf(array);
+    if (!this.#buffers.has(buffer)) {
+      // Another thread may have grown the memory.
+      if (this.#store.kind !== 'growing' || buffer !== this.#store.memory.buffer) return -1;
       this.#view(buffer);
-      return byteOffset;
     }
-    return -1;
+    return byteOffsetOf(array);
   }
 
   /** Takes `bytes` bytes, whose content is undefined. */

@@ -12,6 +12,7 @@ const SLOT_BYTES = 4 * (PIECE + 16);
 const SLOTS = 12;
 
 let copied = 0;
+/** The place of all copies, once there are any. */
 let stage = 0;
 /** The settings that the job holds, if it holds those of a plain pass. */
 let held: Settings | undefined;
@@ -51,6 +52,31 @@ export function copyOut(
 ): void {
   array.set(heap.f32.subarray(place >>> 2, (place >>> 2) + n), first);
   copied += 4 * n;
+}
+
+/** True if arrays of that length may be copied, a piece at most, and there is a place for them. */
+export function mayStage(settings: Settings, n: number): boolean {
+  return n <= PIECE && stage !== 0 && !settings.forbidsCopy;
+}
+
+/** The place of copy number `slot`; copies the array there, if there is one. */
+export function stageIn(
+  { heap }: Kernel,
+  slot: number,
+  array: Float32Array | undefined,
+  n: number,
+): number {
+  const offset = stage + slot * SLOT_BYTES;
+  if (array) {
+    heap.f32.set(array, offset >>> 2);
+    copied += 4 * n;
+  }
+  return offset;
+}
+
+/** Copies a result from copy number `slot`. */
+export function stageOut(kernel: Kernel, slot: number, array: Float32Array, n: number): void {
+  copyOut(kernel, stage + slot * SLOT_BYTES, plainView(array), 0, n);
 }
 
 /** Makes the job that of a plain pass with these settings. */

@@ -2,6 +2,7 @@
 // where it can, and leaves the rest to pass.ts.
 import { checkArray } from './check.ts';
 import type { Form } from './curve.ts';
+import { plainPass } from './fast-path.ts';
 import { want } from './generated/job.ts';
 import {
   checkOptions,
@@ -17,7 +18,7 @@ import {
   type Settings,
   type SmoothL1Threshold,
 } from './options.ts';
-import { compute, plainPass } from './pass.ts';
+import { compute } from './pass.ts';
 import { checkPair, freshArray } from './request.ts';
 
 /** Options of the smooth L1 functions. */

@@ -1,63 +1,12 @@
-// The passes that make a result: the plain one for small calls, and what the general ones add up to.
-import { describe, elements } from './check.ts';
+// The general pass: any request, and what its parts add up to.
+import { describe } from './check.ts';
 import { count, field, want } from './generated/job.ts';
-import { holdPlain, place } from './job.ts';
+import { place } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Settings } from './options.ts';
 import { checkOverlaps, type Part, partsOf, type Request } from './request.ts';
-import { CHUNK, Runner } from './runner.ts';
-import { releaseAfter, runJob } from './threads.ts';
-
-/**
- * The plain pass, for small calls: no weights, no mask, one gradient at most, and all arrays in the
- * kernel's memory. Returns the loss as the reduction says, or undefined where the pass must be a
- * general one; that also finds what is wrong with the arrays.
- */
-export function plainPass(
-  settings: Settings,
-  wanted: number,
-  input: Float32Array,
-  target: Float32Array,
-  n: number,
-  grad?: Float32Array,
-  gradOutput = 1,
-): number | undefined {
-  if (!settings.isPlain) return undefined;
-  const kernel = theKernel();
-  const { heap } = kernel;
-  const x = heap.offsetOf(input);
-  const y = heap.offsetOf(target);
-  if (x < 0 || y < 0) return undefined;
-  const g = grad ? heap.offsetOf(grad) : 0;
-  if (grad && !(isApart(g, x, n) && isApart(g, y, n) && elements(grad) === n)) return undefined;
-
-  const { u32, f32, f64 } = heap;
-  const job = kernel.job >>> 2;
-  const { scale } = settings;
-  const divisor = settings.reduction === 'mean' ? n : 1;
-  holdPlain(kernel, settings);
-  u32[job + field.want] = wanted;
-  u32[job + field.input] = x;
-  u32[job + field.target] = y;
-  u32[job + field.grad_input] = g;
-  if (grad) f32[job + field.grad_scale] = (gradOutput * scale) / divisor;
-  let sum: number;
-  if (n <= CHUNK) {
-    const loss = kernel.work >>> 3;
-    f64[loss] = 0;
-    kernel.run(kernel.job, 0, n, kernel.work);
-    sum = f64[loss] as number;
-  } else {
-    const isInPlace = grad !== undefined && (g === x || g === y);
-    sum = runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
-  }
-  return (sum * scale) / divisor;
-}
-
-/** True if a result of `n` floats at `g` is exactly at `x`, or overlaps nothing there. */
-function isApart(g: number, x: number, n: number): boolean {
-  return g >= 0 && (g === x || g + 4 * n <= x || x + 4 * n <= g);
-}
+import { Runner } from './runner.ts';
+import { releaseAfter } from './threads.ts';
 
 /** Computes a request, and returns the loss for the reductions "sum" and "mean". */
 export function compute(request: Request): number {

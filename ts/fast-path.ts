@@ -1,0 +1,73 @@
+// The fast path, which most calls take: it spares them the 1 us of the general pass.
+import { bufferOf, elements } from './check.ts';
+import { field } from './generated/job.ts';
+import { holdPlain, mayStage, stageIn, stageOut } from './job.ts';
+import { theKernel } from './kernel.ts';
+import type { Settings } from './options.ts';
+import { CHUNK } from './runner.ts';
+import { runJob } from './threads.ts';
+
+/**
+ * The plain pass: no weights, no mask, one gradient at most, and arrays in the kernel's memory, or
+ * short ones from anywhere. Returns the loss as the reduction says, or undefined where the pass must
+ * be a general one; that also finds what is wrong with the arrays.
+ */
+export function plainPass(
+  settings: Settings,
+  wanted: number,
+  input: Float32Array,
+  target: Float32Array,
+  n: number,
+  grad?: Float32Array,
+  gradOutput = 1,
+): number | undefined {
+  if (!settings.isPlain) return undefined;
+  const kernel = theKernel();
+  const { heap } = kernel;
+  const x = heap.offsetOf(input);
+  const y = heap.offsetOf(target);
+  const g = grad ? heap.offsetOf(grad) : 0;
+  if (grad !== undefined) {
+    const isClear = isApart(grad, g, input, x, n) && isApart(grad, g, target, y, n);
+    if (!isClear || elements(grad) !== n) return undefined;
+  }
+  if ((x < 0 || y < 0 || g < 0) && !mayStage(settings, n)) return undefined;
+
+  const { u32, f32, f64 } = heap;
+  const job = kernel.job >>> 2;
+  const { scale } = settings;
+  const divisor = settings.reduction === 'mean' ? n : 1;
+  holdPlain(kernel, settings);
+  u32[job + field.want] = wanted;
+  u32[job + field.input] = x < 0 ? stageIn(kernel, 0, input, n) : x;
+  u32[job + field.target] = y < 0 ? stageIn(kernel, 1, target, n) : y;
+  u32[job + field.grad_input] = g < 0 ? stageIn(kernel, 2, undefined, n) : g;
+  if (grad) f32[job + field.grad_scale] = (gradOutput * scale) / divisor;
+  let sum: number;
+  if (n <= CHUNK) {
+    const loss = kernel.work >>> 3;
+    f64[loss] = 0;
+    kernel.run(kernel.job, 0, n, kernel.work);
+    sum = f64[loss] as number;
+  } else {
+    const isInPlace = grad !== undefined && (g === x || g === y);
+    sum = runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
+  }
+  if (g < 0) stageOut(kernel, 2, grad as Float32Array, n);
+  return (sum * scale) / divisor;
+}
+
+/**
+ * True if a result is exactly where an input is, or overlaps nothing of it. Offsets are -1 for arrays
+ * that are elsewhere; two of these in one buffer are left to the general pass.
+ */
+function isApart(
+  grad: Float32Array,
+  g: number,
+  input: Float32Array,
+  x: number,
+  n: number,
+): boolean {
+  if (g < 0 || x < 0) return g >= 0 || x >= 0 || bufferOf(grad) !== bufferOf(input);
+  return g === x || g + 4 * n <= x || x + 4 * n <= g;
+}
