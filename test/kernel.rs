@@ -180,6 +180,7 @@ const SHAPES: &[(&str, Reshape)] = &[
         weigh(case);
         mask(case);
     }),
+    ("a threshold of 1", |case| case.threshold = Operand::number(1.0)),
     ("scaled", |case| case.threshold = Operand::number(0.0)),
     ("scaled and weighted", |case| {
         case.threshold = Operand::number(f32::INFINITY);
@@ -446,8 +447,11 @@ fn a_call_for_each_leaf_changes_no_bit() {
 #[cfg_attr(miri, ignore = "about values alone")]
 fn a_shape_that_is_not_needed_changes_no_bit() {
     let all = shape::WEIGHTED | shape::MASKED | shape::SCALED | shape::COLUMNS | shape::MORE;
-    for (&n, index) in pairs(LENGTHS, 0..PASS_COUNT) {
+    for (&n, (index, threshold)) in
+        pairs(LENGTHS, pairs(0..PASS_COUNT, [1.3, 1.0]).collect::<Vec<_>>())
+    {
         let mut case = pass(index, n);
+        case.threshold = Operand::number(threshold);
         let plain = run(&case, &WHOLE);
         for more_shape in 1..=all {
             case.more_shape = more_shape;

@@ -499,6 +499,21 @@ describe.each([true, false])('a memory of the user, shared: %s', (shared) => {
   });
 });
 
+test('nothing is read behind the memory', async () => {
+  const smooth = await fresh({ backend: 'wasm', capacity: MiB });
+  // Up to the last byte, so that any more would be a trap.
+  const last = smooth.float32(bytesLeft(smooth) / 4);
+  expect(last.byteOffset + last.byteLength).toBe(last.buffer.byteLength);
+  for (const n of [last.length, 5000, 1281, 1280, 1025, 17, 1]) {
+    const end = last.subarray(last.length - n);
+    expect(smooth.smoothL1Loss(end, end)).toBe(0);
+    expect(smooth.huberLossWithGrad(end, end, end)).toBe(0);
+    const mask = new Uint8Array(last.buffer, last.buffer.byteLength - n, n);
+    expect(smooth.l1Loss(end, end, { mask, reduction: 'sum' })).toBe(0);
+    expect(smooth.l1Loss(end, end, { reduction: 'none', out: end })).toBe(end);
+  }
+});
+
 test('arrays whose memory is taken from the kernel are detached, not empty', async () => {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });
   const takes = new Map<Package, (array: Float32Array) => unknown>([
