@@ -579,7 +579,13 @@ describe.each(both)(
 
 describe.each(backends)('%s: other wrong calls', (_, smooth) => {
   const [x, y] = [f32(1, 2, 3, 4), f32(4, 3, 2, 1)];
+  const bytes = smooth.uint8(4);
   const errors: [string, () => unknown, string][] = [
+    [
+      'arrays of the kernel that are no floats',
+      () => smooth.l1Loss(bytes as never, bytes as never),
+      'TypeError: l1Loss: input must be a Float32Array, got a Uint8Array',
+    ],
     [
       'weights that fit rows and columns alike',
       () => smooth.l1Loss(x, y, { rowLength: 2, insideWeights: f32(1, 2) }),
