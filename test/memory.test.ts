@@ -608,6 +608,28 @@ describe.each(backends)('%s: arrays from elsewhere', (_, smooth) => {
     }
   });
 
+  test('copied in pieces or in place: the same bits', () => {
+    const n = 100_003;
+    const values = (seed: number) =>
+      Float32Array.from({ length: n }, (_, i) => ((i * seed) % 4001) / 1000 - 2);
+    const [x, y, weight] = [values(7919), values(104_729), values(1_299_709)];
+    using input = smooth.float32(x);
+    using target = smooth.float32(y);
+    using gradInput = smooth.float32(n);
+    const grad = new Float32Array(n);
+    for (const options of [{}, { beta: 0.3, reduction: 'sum' }, { weight }] as const) {
+      const inPlace = smooth.smoothL1LossWithGrad(input, target, gradInput, options);
+      expect(smooth.smoothL1LossWithGrad(x, y, grad, options)).toBe(inPlace);
+      expect(
+        Buffer.compare(
+          Buffer.from(grad.buffer),
+          Uint8Array.from(new Uint8Array(gradInput.buffer, gradInput.byteOffset, 4 * n)),
+        ),
+      ).toBe(0);
+      expect(smooth.smoothL1Loss(x, y, options)).toBe(inPlace);
+    }
+  });
+
   test('the bytes that are copied are counted, each time they are', () => {
     const n = 10;
     const here = () => smooth.float32(n);

@@ -37,8 +37,8 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
         scale: float(wanted & want.STORE ? 'scale' : 'grad_scale'),
       };
       const out = place(wanted & want.STORE ? 'out' : 'grad_input');
-      const loss = runPlain(wanted, place('input'), place('target'), out, n, numbers);
-      doubles[work / 8] = (doubles[work / 8] as number) + loss;
+      const total = doubles[work / 8] as number;
+      doubles[work / 8] = runPlain(wanted, place('input'), place('target'), out, total, numbers);
       return;
     }
 
@@ -164,13 +164,16 @@ function isPlain(wanted: number, is: number): boolean {
   return [want.SUM, want.GRAD, want.SUM | want.GRAD, want.STORE].some((plain) => plain === wanted);
 }
 
-/** The passes without weights, masks and the like, several times as fast as the loop that has them. */
+/**
+ * The passes without weights, masks and the like, several times as fast as the loop that has them.
+ * Returns `total` with the losses added one by one, so that its bits do not depend on the calls.
+ */
 function runPlain(
   wanted: number,
   input: Float32Array,
   target: Float32Array,
   out: Float32Array,
-  n: number,
+  total: number,
   { pre, inv, lim, half, scale }: Record<'pre' | 'inv' | 'lim' | 'half' | 'scale', number>,
 ): number {
   const sums = (wanted & want.SUM) !== 0;
@@ -180,8 +183,8 @@ function runPlain(
   // long where the residuals are random.
   scratch[0] = lim;
   const limit = bits[0] as number;
-  let total = 0;
-  for (let i = 0; i < n; i++) {
+  let sum = total;
+  for (let i = 0; i < input.length; i++) {
     const d = fround((input[i] as number) - (target[i] as number));
     const slope = fround(fround(d * pre) * inv);
     scratch[0] = slope;
@@ -190,9 +193,9 @@ function runPlain(
     bits[0] = ((bits[0] as number) & ~0x7fffffff) | (magnitude + (excess & (excess >> 31)));
     const t = Number.isNaN(slope) ? slope : (scratch[0] as number);
     const loss = fround(t * fround(d - fround(half * t)));
-    if (sums) total += loss;
+    if (sums) sum += loss;
     if (stores) out[i] = fround(loss * scale) + 0;
     if (grads) out[i] = fround(t * scale);
   }
-  return total;
+  return sum;
 }
