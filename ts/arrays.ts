@@ -1,6 +1,6 @@
 // Arrays in the kernel's memory.
 import { describe, isArrayOf, lengthOf } from './check.ts';
-import { Stamp } from './heap.ts';
+import { setStamp, stampOf } from './heap.ts';
 import { theKernel } from './kernel.ts';
 
 /** An array in the kernel's memory, that a `using` declaration releases. */
@@ -69,7 +69,7 @@ function make<T extends Float32Array | Uint8Array>(
     heap.release(offset);
     throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
   }
-  new Stamp(array, offset, type.BYTES_PER_ELEMENT === 4 && heap.lasts ? length : -1);
+  setStamp(array, offset, type.BYTES_PER_ELEMENT === 4 && heap.lasts ? length : -1);
   if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
   return array as KernelArray<T>;
 }
@@ -108,13 +108,14 @@ export function free(array: Float32Array | Uint8Array): void {
       `free: expected an array that float32() or uint8() made, got ${describe(array)}`,
     );
   const { heap } = theKernel();
-  const offset = Stamp.of(array);
-  if (offset < 0)
+  const stamp = stampOf(array);
+  if (!stamp || stamp.offset < 0)
     throw new RangeError(
       heap.offsetOf(array) < 0
         ? "free: the array is not in the kernel's memory; float32() makes arrays there"
         : 'free: the array was released before, or is a view on one that float32() or uint8() made',
     );
-  heap.release(offset);
-  Stamp.remove(array);
+  heap.release(stamp.offset);
+  stamp.offset = -1;
+  stamp.floats = -1;
 }

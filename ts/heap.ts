@@ -28,43 +28,28 @@ export type Store =
   | { readonly kind: 'growing'; readonly memory: WebAssembly.Memory }
   | { readonly kind: 'fixed'; readonly buffer: ArrayBufferLike; readonly start: number };
 
-/** Hands back the object it is given, so that a subclass puts its private fields on that. */
-class Handed {
-  constructor(object: object) {
-    // biome-ignore lint/correctness/noConstructorReturn: this is the point.
-    return object;
-  }
+/** What an array that this package made remembers: asking the array itself takes V8 35 ns. */
+export interface Stamp {
+  /** Whose it is: one that was copied or inherited does not count. */
+  readonly array: object;
+  /** Where it is in the kernel's memory. Both are -1 once that was released. */
+  offset: number;
+  /** Its length if it is a Float32Array that nobody can detach, otherwise -1. */
+  floats: number;
 }
 
-/**
- * Writes on an array where it is in the kernel's memory, and how long it is: asking the array itself
- * takes V8 35 ns, a private field 1 ns. Views on a part of an array have none.
- */
-export class Stamp extends Handed {
-  #offset: number;
-  #floats: number;
+// Where most arrays have none, a private field takes V8 19 ns to miss, a property 5.
+const STAMP = Symbol('smooth-l1');
 
-  /** `floats` is its length if it is a Float32Array that nobody can detach, otherwise -1. */
-  constructor(array: Float32Array | Uint8Array, offset: number, floats: number) {
-    super(array);
-    this.#offset = offset;
-    this.#floats = floats;
-  }
+export function setStamp(array: object, offset: number, floats: number): void {
+  const stamp: Stamp = { array, offset, floats };
+  Object.defineProperty(array, STAMP, { value: stamp });
+}
 
-  /** The length that was stamped, or -1. */
-  static floats(value: unknown): number {
-    return typeof value === 'object' && value !== null && #floats in value ? value.#floats : -1;
-  }
-
-  /** The byte offset of an array that was stamped, or -1. */
-  static of(array: object): number {
-    return #offset in array ? array.#offset : -1;
-  }
-
-  /** For an array whose memory was released. */
-  static remove(array: object): void {
-    if (#offset in array) array.#offset = -1;
-  }
+/** The stamp of an array. Views on a part of an array have none. */
+export function stampOf(value: unknown): Stamp | undefined {
+  const stamp = (value as { [STAMP]?: Stamp } | null | undefined)?.[STAMP];
+  return stamp?.array === value ? stamp : undefined;
 }
 
 export class Heap {
@@ -93,8 +78,8 @@ export class Heap {
 
   /** The byte offset of an array in this memory, or -1 if it is elsewhere. */
   offsetOf(array: ArrayBufferView): number {
-    const stamped = Stamp.of(array);
-    return stamped >= 0 ? stamped : this.#find(array);
+    const offset = stampOf(array)?.offset ?? -1;
+    return offset >= 0 ? offset : this.#find(array);
   }
 
   #find(array: ArrayBufferView): number {

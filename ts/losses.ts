@@ -49,11 +49,11 @@ function forward(
   target: Float32Array,
   out: Float32Array | undefined,
 ): number | Float32Array {
-  const n = checkPair(fn, input, target);
   if (out === undefined) {
-    const loss = plainPass(settings, want.SUM, input, target, n);
+    const loss = plainPass(fn, settings, want.SUM, input, target);
     if (loss !== undefined) return loss;
   }
+  const n = checkPair(fn, input, target);
   const losses = lossArray(fn, settings, n, out);
   const loss = compute({ fn, settings, input, target, n, loss: true, out: losses });
   return losses ?? loss;
@@ -67,12 +67,12 @@ function withGrad(
   gradInput: Float32Array,
   out: Float32Array | undefined,
 ): number | Float32Array {
-  const n = checkPair(fn, input, target);
   checkArray(fn, 'gradInput', gradInput, 'Float32Array');
   if (out === undefined) {
-    const loss = plainPass(settings, want.SUM | want.GRAD, input, target, n, gradInput);
+    const loss = plainPass(fn, settings, want.SUM | want.GRAD, input, target, gradInput);
     if (loss !== undefined) return loss;
   }
+  const n = checkPair(fn, input, target);
   const losses = lossArray(fn, settings, n, out);
   const loss = compute({
     fn,
@@ -96,12 +96,12 @@ function backward(
   out: Float32Array | undefined,
 ): Float32Array {
   checkUpstream(fn, gradOutput);
-  const n = checkPair(fn, input, target);
-  const grad = out ?? freshArray(fn, 'out', settings, n);
+  const grad = out ?? freshArray(fn, 'out', settings, checkPair(fn, input, target));
   if (typeof gradOutput === 'number') {
-    const done = plainPass(settings, want.GRAD, input, target, n, grad, gradOutput);
+    const done = plainPass(fn, settings, want.GRAD, input, target, grad, gradOutput);
     if (done !== undefined) return grad;
   }
+  const n = checkPair(fn, input, target);
   compute({
     fn,
     settings,

@@ -1,7 +1,7 @@
 // What a call computes, and its arrays: each checked to fit the others before anything is written.
 import { checkArray, lengthOf, plainView } from './check.ts';
 import { type field, kind } from './generated/job.ts';
-import { type Heap, Stamp } from './heap.ts';
+import type { Heap } from './heap.ts';
 import type { Settings, Weights } from './options.ts';
 
 /** What a call computes. */
@@ -48,19 +48,6 @@ export function checkPair(
   target: Float32Array,
   inputName = 'input',
   targetName = 'target',
-): number {
-  const stamped = Stamp.floats(input);
-  return stamped >= 0 && stamped === Stamp.floats(target)
-    ? stamped
-    : checkLengths(fn, input, target, inputName, targetName);
-}
-
-function checkLengths(
-  fn: string,
-  input: Float32Array,
-  target: Float32Array,
-  inputName: string,
-  targetName: string,
 ): number {
   checkArray(fn, inputName, input, 'Float32Array');
   checkArray(fn, targetName, target, 'Float32Array');
