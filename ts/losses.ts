@@ -42,23 +42,12 @@ function read(fn: string, form: Form, kind: Kind, options: unknown): Settings {
   return settings;
 }
 
-/** The same, and `out`, which is often all that a gradient is given. */
-function readBackward(
-  fn: string,
-  form: Form,
-  options: unknown,
-): [Settings, Float32Array | undefined] {
-  const out = loneOut(fn, options);
-  const settings = read(fn, form, 'backward', out === MORE ? options : undefined);
-  return [settings, out === MORE ? settings.out : out];
-}
-
 const MORE = Symbol();
 
-/** The `out` of options that give nothing else, otherwise `MORE`. It spares a call the reading, 0.4 us. */
+/** The `out` of options that give nothing else, otherwise `MORE`: it spares the reading, which is 0.3 us. */
 function loneOut(fn: string, options: unknown): Float32Array | undefined | typeof MORE {
-  checkOptions(fn, options);
   if (options === undefined) return undefined;
+  checkOptions(fn, options);
   for (const key in options) if (key !== 'out') return MORE;
   if (!Object.hasOwn(options, 'out')) return MORE;
   const { out } = options as { out: unknown };
@@ -317,8 +306,10 @@ export function smoothL1LossBackward(
   target: Float32Array,
   options?: SmoothL1Options & GradOptions & OutOption,
 ): Float32Array {
-  const [settings, out] = readBackward('smoothL1LossBackward', 'smoothL1', options);
-  return backward('smoothL1LossBackward', settings, gradOutput, input, target, out);
+  const fn = 'smoothL1LossBackward';
+  const out = loneOut(fn, options);
+  const settings = read(fn, 'smoothL1', 'backward', out === MORE ? options : undefined);
+  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
 }
 
 /**
@@ -338,8 +329,10 @@ export function huberLossBackward(
   target: Float32Array,
   options?: HuberOptions & GradOptions & OutOption,
 ): Float32Array {
-  const [settings, out] = readBackward('huberLossBackward', 'huber', options);
-  return backward('huberLossBackward', settings, gradOutput, input, target, out);
+  const fn = 'huberLossBackward';
+  const out = loneOut(fn, options);
+  const settings = read(fn, 'huber', 'backward', out === MORE ? options : undefined);
+  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
 }
 
 /**
@@ -359,8 +352,10 @@ export function l1LossBackward(
   target: Float32Array,
   options?: LossOptions & GradOptions & OutOption,
 ): Float32Array {
-  const [settings, out] = readBackward('l1LossBackward', 'l1', options);
-  return backward('l1LossBackward', settings, gradOutput, input, target, out);
+  const fn = 'l1LossBackward';
+  const out = loneOut(fn, options);
+  const settings = read(fn, 'l1', 'backward', out === MORE ? options : undefined);
+  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
 }
 
 /**
@@ -613,10 +608,10 @@ class Loss<R extends Reduction> {
 
   /** The loss. `options` are those that differ from the object's in this call. */
   forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
-    if (options === undefined)
-      return forward(this.#name, this.#settings, input, target, undefined) as LossOf<R>;
-    const [settings, out] = this.#with('forward', options);
-    return forward(this.#name, settings, input, target, out) as LossOf<R>;
+    const out = loneOut(this.#name, options);
+    if (out !== MORE) return forward(this.#name, this.#settings, input, target, out) as LossOf<R>;
+    const settings = this.#with('forward', options);
+    return forward(this.#name, settings, input, target, settings.out) as LossOf<R>;
   }
 
   /** The gradient to the input, for the upstream gradient `gradOutput`. */
@@ -626,10 +621,10 @@ class Loss<R extends Reduction> {
     target: Float32Array,
     options?: CallOptions & GradOptions,
   ): Float32Array {
-    if (options === undefined)
-      return backward(this.#name, this.#settings, gradOutput, input, target, undefined);
-    const [settings, out] = this.#with('backward', options);
-    return backward(this.#name, settings, gradOutput, input, target, out);
+    const out = loneOut(this.#name, options);
+    if (out !== MORE) return backward(this.#name, this.#settings, gradOutput, input, target, out);
+    const settings = this.#with('backward', options);
+    return backward(this.#name, settings, gradOutput, input, target, settings.out);
   }
 
   /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
@@ -639,16 +634,15 @@ class Loss<R extends Reduction> {
     gradInput: Float32Array,
     options?: CallOptions & GradOptions,
   ): LossOf<R> {
-    if (options === undefined)
-      return withGrad(this.#name, this.#settings, input, target, gradInput, undefined) as LossOf<R>;
-    const [settings, out] = this.#with('backward', options);
-    return withGrad(this.#name, settings, input, target, gradInput, out) as LossOf<R>;
+    const out = loneOut(this.#name, options);
+    if (out !== MORE)
+      return withGrad(this.#name, this.#settings, input, target, gradInput, out) as LossOf<R>;
+    const settings = this.#with('backward', options);
+    return withGrad(this.#name, settings, input, target, gradInput, settings.out) as LossOf<R>;
   }
 
-  /** The settings and the `out` of one call. Nothing is read again where `out` is all that is given. */
-  #with(kind: Kind, options: object): [Settings, Float32Array | undefined] {
-    const out = loneOut(this.#name, options);
-    if (out !== MORE) return [this.#settings, out];
+  /** The settings of a call that is given options of its own. */
+  #with(kind: Kind, options: object | undefined): Settings {
     const given: Record<string, unknown> = { ...options };
     const own: Record<string, unknown> = { ...this.#options };
     // Given under one name, a value takes the place of the object's under the other.
@@ -656,8 +650,7 @@ class Loss<R extends Reduction> {
       if (value !== undefined) delete own[OTHER_NAMES[key] ?? ''];
     // What is undefined is not given; it stays, in case there is no such option.
     for (const key of Object.keys(given)) if (given[key] === undefined) given[key] = own[key];
-    const settings = readOptions(this.#name, this.#form, kind, { ...own, ...given });
-    return [settings, settings.out];
+    return readOptions(this.#name, this.#form, kind, { ...own, ...given });
   }
 }
 
