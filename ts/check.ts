@@ -6,7 +6,7 @@ const tagOf = getter(prototype, Symbol.toStringTag);
 const getBuffer = getter(prototype, 'buffer');
 const getByteOffset = getter(prototype, 'byteOffset');
 const getLength = getter(prototype, 'length');
-const at: (this: unknown, index: number) => unknown = prototype.at;
+const indexOf: (this: unknown, value: number) => number = prototype.indexOf;
 
 function getter(object: object, key: PropertyKey): (this: unknown) => unknown {
   return Object.getOwnPropertyDescriptor(object, key)?.get as (this: unknown) => unknown;
@@ -60,7 +60,7 @@ export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
 /** A detached array looks like an empty one, except that its methods throw. */
 function checkAttached(fn: string, name: string, array: Float32Array | Uint8Array): void {
   try {
-    at.call(array, 0);
+    indexOf.call(array, 0);
   } catch {
     throw new TypeError(`${fn}: ${name} is detached, or lies outside of its resized buffer`);
   }
