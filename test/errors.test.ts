@@ -579,12 +579,23 @@ describe.each(both)(
 
 describe.each(backends)('%s: other wrong calls', (_, smooth) => {
   const [x, y] = [f32(1, 2, 3, 4), f32(4, 3, 2, 1)];
-  const bytes = smooth.uint8(4);
+  const [bytes, floats, released] = [smooth.uint8(4), smooth.float32(4), smooth.float32(4)];
+  smooth.free(released);
   const errors: [string, () => unknown, string][] = [
     [
       'arrays of the kernel that are no floats',
       () => smooth.l1Loss(bytes as never, bytes as never),
       'TypeError: l1Loss: input must be a Float32Array, got a Uint8Array',
+    ],
+    [
+      'objects that inherit from an array of the kernel',
+      () => smooth.l1Loss(Object.create(floats), Object.create(floats)),
+      'TypeError: l1Loss: input must be a Float32Array, got an Object',
+    ],
+    [
+      'an array of the kernel that was released, beside one of another length',
+      () => smooth.l1Loss(released, smooth.float32(5)),
+      'RangeError: l1Loss: input has length 4 and target has length 5; they must be equal',
     ],
     [
       'weights that fit rows and columns alike',
