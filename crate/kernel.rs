@@ -317,6 +317,7 @@ fn add_to<L: Lanes, const U: usize>(sums: &mut [L; UNROLL], v: [L; U]) {
 /// The sum of all lanes. [`fold`] is not inlined, since it is as long as a loop: 5 % of the module.
 #[inline(always)]
 unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
+    // Not `store`: with that, the compiler takes a stack for some loops, or 300 bytes more.
     let p: *mut f32 = (&raw mut (*work).sums).cast();
     let [a, b, c, d] = sums;
     a.store(p);

@@ -1,11 +1,11 @@
 // The fast path, which most calls take: it spares them the 1 us of the general pass.
-import { bufferOf, elements } from './check.ts';
+import { bufferOf, elements, plainView } from './check.ts';
 import { field } from './generated/job.ts';
 import { stampOf } from './heap.ts';
-import { holdPlain, mayStage, stageIn, stageOut } from './job.ts';
-import { theKernel } from './kernel.ts';
+import { copyFloatsIn, copyOut, holdPlain, mayStage, slotOf } from './job.ts';
+import { type Kernel, theKernel } from './kernel.ts';
 import type { Settings } from './options.ts';
-import { checkPair } from './request.ts';
+import { areApart, checkPair } from './request.ts';
 import { CHUNK } from './runner.ts';
 import { runJob } from './threads.ts';
 
@@ -27,26 +27,20 @@ export function plainPass(
   // Each array is asked for its stamp just once: each time is a tenth of a call of 16 elements.
   const inputStamp = stampOf(input);
   const targetStamp = stampOf(target);
-  let n = inputStamp?.floats ?? -1;
-  let x: number;
-  let y: number;
-  if (inputStamp && targetStamp && n >= 0 && n === targetStamp.floats) {
-    x = inputStamp.offset;
-    y = targetStamp.offset;
-  } else {
-    n = checkPair(fn, input, target);
-    x = theKernel().heap.offsetOf(input);
-    y = theKernel().heap.offsetOf(target);
-  }
+  const isKnown =
+    inputStamp !== undefined && inputStamp.floats >= 0 && inputStamp.floats === targetStamp?.floats;
+  const n = isKnown ? inputStamp.floats : checkPair(fn, input, target);
   const kernel = theKernel();
   const { heap } = kernel;
+  const x = isKnown ? inputStamp.offset : heap.offsetOf(input);
+  const y = isKnown ? targetStamp.offset : heap.offsetOf(target);
   let g = 0;
   if (grad !== undefined) {
     const stamp = stampOf(grad);
     if (stamp?.floats === n) g = stamp.offset;
     else if (elements(grad) === n) g = heap.offsetOf(grad);
     else return undefined;
-    if (!isApart(grad, g, input, x, n) || !isApart(grad, g, target, y, n)) return undefined;
+    if (!isClear(grad, g, input, x, n) || !isClear(grad, g, target, y, n)) return undefined;
   }
   if ((x < 0 || y < 0 || g < 0) && !mayStage(settings, n)) return undefined;
 
@@ -56,9 +50,9 @@ export function plainPass(
   const divisor = settings.reduction === 'mean' ? n : 1;
   holdPlain(kernel, settings);
   u32[job + field.want] = wanted;
-  u32[job + field.input] = x < 0 ? stageIn(kernel, 0, input, n) : x;
-  u32[job + field.target] = y < 0 ? stageIn(kernel, 1, target, n) : y;
-  u32[job + field.grad_input] = g < 0 ? stageIn(kernel, 2, undefined, n) : g;
+  u32[job + field.input] = x < 0 ? copied(kernel, 0, input, n) : x;
+  u32[job + field.target] = y < 0 ? copied(kernel, 1, target, n) : y;
+  u32[job + field.grad_input] = g < 0 ? slotOf(2) : g;
   if (grad) f32[job + field.grad_scale] = (gradOutput * scale) / divisor;
   let sum: number;
   if (n <= CHUNK) {
@@ -70,15 +64,22 @@ export function plainPass(
     const isInPlace = grad !== undefined && (g === x || g === y);
     sum = runJob(kernel, 0, n, CHUNK, !isInPlace).loss;
   }
-  if (g < 0) stageOut(kernel, 2, grad as Float32Array, n);
+  if (g < 0) copyOut(kernel, slotOf(2), plainView(grad as Float32Array), 0, n);
   return (sum * scale) / divisor;
+}
+
+/** Copies `n` floats to slot `index`, and returns its place. */
+function copied(kernel: Kernel, index: number, array: Float32Array, n: number): number {
+  const place = slotOf(index);
+  copyFloatsIn(kernel, array, place, n);
+  return place;
 }
 
 /**
  * True if a result is exactly where an input is, or overlaps nothing of it. Offsets are -1 for arrays
  * that are elsewhere; two of these in one buffer are left to the general pass.
  */
-function isApart(
+function isClear(
   grad: Float32Array,
   g: number,
   input: Float32Array,
@@ -86,5 +87,5 @@ function isApart(
   n: number,
 ): boolean {
   if (g < 0 || x < 0) return g >= 0 || x >= 0 || bufferOf(grad) !== bufferOf(input);
-  return g === x || g + 4 * n <= x || x + 4 * n <= g;
+  return g === x || areApart(g, 4 * n, x, 4 * n);
 }

@@ -61,19 +61,21 @@ export class Heap {
   /** Growing makes a new buffer object of the same memory; arrays may be on any of these. */
   readonly #buffers = new Set<ArrayBufferLike>();
   readonly #store: Store;
-  /** True if nobody can detach the memory. */
-  readonly lasts: boolean;
   readonly #free: Block[] = [];
   readonly #used = new Map<number, number>();
 
   constructor(store: Store) {
     this.#store = store;
-    this.lasts = store.kind === 'growing';
     if (store.kind === 'growing') this.#view(store.memory.buffer);
     else {
       this.#view(store.buffer);
       this.#add(roundUp(Math.max(store.start, LOWEST)), store.buffer.byteLength);
     }
+  }
+
+  /** True if nobody can detach the memory. */
+  get lasts(): boolean {
+    return this.#store.kind === 'growing';
   }
 
   /** The byte offset of an array in this memory, or -1 if it is elsewhere. */

@@ -35,11 +35,25 @@ export function copiedBytes(): number {
   return copied;
 }
 
-/** Copies an array to a place in the kernel's memory. */
-export function copyIn({ heap }: Kernel, array: Float32Array | Uint8Array, offset: number): void {
-  if (array.BYTES_PER_ELEMENT === 1) heap.u8.set(array, offset);
-  else heap.f32.set(array, offset >>> 2);
-  copied += array.byteLength;
+/** Copies an array, which is of no subclass, to a place in the kernel's memory. */
+export function copyIn(kernel: Kernel, array: Float32Array | Uint8Array, place: number): void {
+  const { length } = array;
+  if (array.BYTES_PER_ELEMENT === 4) copyFloatsIn(kernel, array as Float32Array, place, length);
+  else {
+    kernel.heap.u8.set(array, place);
+    copied += length;
+  }
+}
+
+/** The same for `n` floats, of which a subclass may say something else. */
+export function copyFloatsIn(
+  { heap }: Kernel,
+  array: Float32Array,
+  place: number,
+  n: number,
+): void {
+  heap.f32.set(array, place >>> 2);
+  copied += 4 * n;
 }
 
 /** Copies from a place in the kernel's memory to `array`, from element `first` on. */
@@ -59,24 +73,9 @@ export function mayStage(settings: Settings, n: number): boolean {
   return n <= PIECE && stage !== 0 && !settings.forbidsCopy;
 }
 
-/** The place of copy number `slot`; copies the array there, if there is one. */
-export function stageIn(
-  { heap }: Kernel,
-  slot: number,
-  array: Float32Array | undefined,
-  n: number,
-): number {
-  const offset = stage + slot * SLOT_BYTES;
-  if (array) {
-    heap.f32.set(array, offset >>> 2);
-    copied += 4 * n;
-  }
-  return offset;
-}
-
-/** Copies a result from copy number `slot`. */
-export function stageOut(kernel: Kernel, slot: number, array: Float32Array, n: number): void {
-  copyOut(kernel, stage + slot * SLOT_BYTES, plainView(array), 0, n);
+/** The place of copy number `index`. */
+export function slotOf(index: number): number {
+  return stage + index * SLOT_BYTES;
 }
 
 /** Makes the job that of a plain pass with these settings. */
@@ -128,7 +127,7 @@ export function place(kernel: Kernel, request: Request, parts: Part[], taken: nu
     if (part.is === kind.COLUMN) {
       part.offset = take(part.array.byteLength);
       copyIn(kernel, part.array, part.offset);
-    } else part.slot = stage + index * SLOT_BYTES;
+    } else part.slot = slotOf(index);
   }
 
   clear(kernel);

@@ -1,5 +1,5 @@
-// The public functions and classes. Each reads its options, checks its arrays, takes the plain pass
-// where it can, and leaves the rest to pass.ts.
+// The public functions and classes. Each reads its options, takes the fast path where it can, and
+// otherwise checks its arrays and leaves the rest to pass.ts.
 import { checkArray } from './check.ts';
 import type { Form } from './curve.ts';
 import { plainPass } from './fast-path.ts';
@@ -129,6 +129,20 @@ function backward(
     upstream: gradOutput,
   });
   return grad;
+}
+
+/** `backward` for a function, whose options have not been read. */
+function gradient(
+  fn: string,
+  form: Form,
+  gradOutput: number | Float32Array,
+  input: Float32Array,
+  target: Float32Array,
+  options: unknown,
+): Float32Array {
+  const out = loneOut(fn, options);
+  const settings = read(fn, form, 'backward', out === MORE ? options : undefined);
+  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
 }
 
 function checkUpstream(fn: string, gradOutput: unknown): void {
@@ -308,10 +322,7 @@ export function smoothL1LossBackward(
   target: Float32Array,
   options?: SmoothL1Options & GradOptions & OutOption,
 ): Float32Array {
-  const fn = 'smoothL1LossBackward';
-  const out = loneOut(fn, options);
-  const settings = read(fn, 'smoothL1', 'backward', out === MORE ? options : undefined);
-  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
+  return gradient('smoothL1LossBackward', 'smoothL1', gradOutput, input, target, options);
 }
 
 /**
@@ -331,10 +342,7 @@ export function huberLossBackward(
   target: Float32Array,
   options?: HuberOptions & GradOptions & OutOption,
 ): Float32Array {
-  const fn = 'huberLossBackward';
-  const out = loneOut(fn, options);
-  const settings = read(fn, 'huber', 'backward', out === MORE ? options : undefined);
-  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
+  return gradient('huberLossBackward', 'huber', gradOutput, input, target, options);
 }
 
 /**
@@ -354,10 +362,7 @@ export function l1LossBackward(
   target: Float32Array,
   options?: LossOptions & GradOptions & OutOption,
 ): Float32Array {
-  const fn = 'l1LossBackward';
-  const out = loneOut(fn, options);
-  const settings = read(fn, 'l1', 'backward', out === MORE ? options : undefined);
-  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
+  return gradient('l1LossBackward', 'l1', gradOutput, input, target, options);
 }
 
 /**

@@ -269,10 +269,16 @@ function checkTogether(fn: string, given: Given, settings: Settings): void {
     throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
 }
 
+/** Which loss a threshold is of. */
+const OWNERS = new Map([
+  ['beta', 'smoothL1Loss'],
+  ['sigma', 'smoothL1Loss'],
+  ['delta', 'huberLoss'],
+]);
+
 function unknownOption(fn: string, key: string, known: string[]): TypeError {
-  const owner =
-    key === 'delta' ? 'huberLoss' : key === 'beta' || key === 'sigma' ? 'smoothL1Loss' : undefined;
-  const own = known.filter((name) => ['beta', 'sigma', 'delta'].includes(name)).join(' or ');
+  const owner = OWNERS.get(key);
+  const own = known.filter((name) => OWNERS.has(name)).join(' or ');
   const hint = owner
     ? `${key} is the threshold of ${owner}; ${own ? `here it is ${own}` : 'there is none here'}`
     : `there are ${known.join(', ')}`;

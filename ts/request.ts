@@ -176,6 +176,11 @@ function layoutOf(
   );
 }
 
+/** True if two ranges of bytes have none in common. */
+export function areApart(a: number, aBytes: number, b: number, bBytes: number): boolean {
+  return a + aBytes <= b || b + bBytes <= a;
+}
+
 /** An output may be exactly a full-size input; any other overlap would read what was just written. */
 export function checkOverlaps(fn: string, heap: Heap, parts: Part[]): void {
   for (const part of parts) part.offset = heap.offsetOf(part.array);
@@ -185,9 +190,12 @@ export function checkOverlaps(fn: string, heap: Heap, parts: Part[]): void {
     for (const other of parts) {
       if (other === out || out.offset < 0 !== other.offset < 0) continue;
       if (out.offset < 0 && out.array.buffer !== other.array.buffer) continue;
-      const isApart =
-        start(out) + out.array.byteLength <= start(other) ||
-        start(other) + other.array.byteLength <= start(out);
+      const isApart = areApart(
+        start(out),
+        out.array.byteLength,
+        start(other),
+        other.array.byteLength,
+      );
       const isSame =
         !other.isOutput &&
         start(out) === start(other) &&
