@@ -111,12 +111,10 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
       const d = fround(x - y);
       const e = fround(inner * d);
       const limit = lim(at);
-      let t = fround(fround(e * pre(at)) * inv(at));
-      if (limit < t) t = limit;
-      if (t < -limit) t = -limit;
+      const t = slopeOf(e, pre(at), inv(at), bitsOf(limit));
       const bounded = t > LARGEST ? LARGEST : Math.max(t, -LARGEST);
       const halfOf = half(at);
-      const loss = fround(bounded * fround(e - fround(halfOf * bounded)));
+      const loss = lossOf(e, bounded, halfOf);
 
       const weighted = isMasked ? 0 : fround(outer * loss);
       if (wanted & want.SUM) doubles[work / 8] = (doubles[work / 8] as number) + weighted;
@@ -159,6 +157,29 @@ export function createPlainKernel(buffer: ArrayBufferLike): Exports {
   return { run, work_size: () => 24 };
 }
 
+/**
+ * The slope at residual `d`, with the bits of the limit. It is clamped by the bits: engines make
+ * branches of Math.min and Math.max, which take twice as long where the residuals are random.
+ */
+function slopeOf(d: number, pre: number, inv: number, limit: number): number {
+  const slope = fround(fround(d * pre) * inv);
+  const word = bitsOf(slope);
+  const magnitude = word & 0x7fffffff;
+  const excess = limit - magnitude;
+  bits[0] = (word & ~0x7fffffff) | (magnitude + (excess & (excess >> 31)));
+  return Number.isNaN(slope) ? slope : (scratch[0] as number);
+}
+
+/** The loss at residual `d`, whose slope is `t`. */
+function lossOf(d: number, t: number, half: number): number {
+  return fround(t * fround(d - fround(half * t)));
+}
+
+function bitsOf(x: number): number {
+  scratch[0] = x;
+  return bits[0] as number;
+}
+
 function isPlain(wanted: number, is: number): boolean {
   if (is !== shape.PLAIN && is !== shape.SCALED) return false;
   return [want.SUM, want.GRAD, want.SUM | want.GRAD, want.STORE].some((plain) => plain === wanted);
@@ -179,20 +200,12 @@ function runPlain(
   const sums = (wanted & want.SUM) !== 0;
   const stores = (wanted & want.STORE) !== 0;
   const grads = (wanted & want.GRAD) !== 0;
-  // The clamp goes by the bits: engines make branches of Math.min and Math.max, which take twice as
-  // long where the residuals are random.
-  scratch[0] = lim;
-  const limit = bits[0] as number;
+  const limit = bitsOf(lim);
   let sum = total;
   for (let i = 0; i < input.length; i++) {
     const d = fround((input[i] as number) - (target[i] as number));
-    const slope = fround(fround(d * pre) * inv);
-    scratch[0] = slope;
-    const magnitude = (bits[0] as number) & 0x7fffffff;
-    const excess = limit - magnitude;
-    bits[0] = ((bits[0] as number) & ~0x7fffffff) | (magnitude + (excess & (excess >> 31)));
-    const t = Number.isNaN(slope) ? slope : (scratch[0] as number);
-    const loss = fround(t * fround(d - fround(half * t)));
+    const t = slopeOf(d, pre, inv, limit);
+    const loss = lossOf(d, t, half);
     if (sums) sum += loss;
     if (stores) out[i] = fround(loss * scale) + 0;
     if (grads) out[i] = fround(t * scale);
