@@ -1,8 +1,9 @@
-//! What one call is about: the contract between JavaScript and the kernel.
+//! What one call is about: the contract between JavaScript and the kernel. The build derives
+//! `ts/generated/job.ts` from this file.
 
-/// Where the values of an operand come from. An operand is a full-size array, or it is spread
-/// ("broadcast") over the elements a leaf at a time, and never in full.
-pub mod kind {
+/// Where the values of an operand come from. An operand is an array with a value for each element, or
+/// it is spread ("broadcast") over the elements, a leaf at a time.
+pub mod layout {
     /// One number for all elements.
     pub const NUMBER: u32 = 0;
     /// One number for each element.
@@ -13,56 +14,59 @@ pub mod kind {
     pub const COLUMN: u32 = 3;
 }
 
-/// Results of a pass; several may be wanted.
+/// The indices of [`Job::operands`].
+pub mod operand {
+    /// Always [`FULL`](super::layout::FULL).
+    pub const INPUT: u32 = 0;
+    /// Always [`FULL`](super::layout::FULL).
+    pub const TARGET: u32 = 1;
+    /// Weights of the residuals.
+    pub const INSIDE: u32 = 2;
+    /// Weights of the losses.
+    pub const OUTSIDE: u32 = 3;
+    /// Factors of the gradients; read only with [`UPSTREAM`](super::want::UPSTREAM).
+    pub const UPSTREAM: u32 = 4;
+    /// Factors of the curvature; `FULL` or `NUMBER`.
+    pub const DIRECTION: u32 = 5;
+    /// `NUMBER`: the six numbers `pre`, `inv`, `lim`, `half`, `below` and `above` of the job.
+    /// `COLUMN`: the array has these six, each `row_length` long, one after the other.
+    pub const CURVES: u32 = 6;
+    /// Bytes, `FULL` or `ROW`: an element counts where its byte is not 0. `NUMBER`: all elements count.
+    pub const MASK: u32 = 7;
+}
+
+/// The indices of [`Job::results`].
+pub mod result {
+    /// The losses, one by one or as sums of rows.
+    pub const OUT: u32 = 0;
+    /// The gradient with respect to the input, or the curvature.
+    pub const GRAD_INPUT: u32 = 1;
+    pub const GRAD_TARGET: u32 = 2;
+    pub const GRAD_INSIDE: u32 = 3;
+    pub const GRAD_OUTSIDE: u32 = 4;
+}
+
+/// What a pass computes: a set of bits.
 pub mod want {
+    /// Only a count.
+    pub const NOTHING: u32 = 0;
     /// The losses, added to [`Totals::loss`](crate::tiles::Totals).
     pub const SUM: u32 = 1;
-    /// The losses, stored in `out`.
+    /// The losses, stored in `OUT`.
     pub const STORE: u32 = 2;
-    /// The losses, added up row by row in `out`.
+    /// The losses, added up row by row in `OUT`.
     pub const ROWS: u32 = 4;
-    /// The gradients whose pointers are not null.
+    /// The gradients whose arrays are not null.
     pub const GRAD: u32 = 8;
-    /// With `GRAD`, `CURVATURE` and the two below: multiplied by the operand `upstream`.
+    /// Gradients, curvature and derivatives are multiplied by the operand `UPSTREAM`.
     pub const UPSTREAM: u32 = 16;
-    /// The diagonal of the Hessian, stored in `grad_input`, whatever `accumulate` says. `half` is the
+    /// The diagonal of the Hessian, stored in `GRAD_INPUT`; `accumulate` has no effect. `half` is the
     /// threshold itself.
     pub const CURVATURE: u32 = 32;
     /// The derivative with respect to `beta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const BETA: u32 = 64;
     /// The derivative with respect to `delta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const DELTA: u32 = 128;
-
-    pub const NOTHING: u32 = 0;
-    pub const GRAD_EACH: u32 = GRAD | UPSTREAM;
-    pub const SUM_GRAD: u32 = SUM | GRAD;
-    /// Any of these that a loss has.
-    pub const LOSS: u32 = SUM | STORE | ROWS;
-    /// To the loops: losses and gradients as the job says, asked at run time.
-    pub const ANY: u32 = u32::MAX - 1;
-    /// To the loops: one of `CURVATURE`, `BETA`, `DELTA`.
-    pub const SPECIAL: u32 = u32::MAX;
-}
-
-/// What a job has that the plain loop does not.
-pub mod shape {
-    pub const PLAIN: u32 = 0;
-    /// `inside` and `outside` count.
-    pub const WEIGHTED: u32 = 1;
-    /// `mask` and `ignore_nan` count.
-    pub const MASKED: u32 = 2;
-    /// `pre` is not 1.
-    pub const SCALED: u32 = 4;
-    /// There is a threshold for each column, or `lim` is infinite.
-    pub const COLUMNS: u32 = 8;
-    /// More than the gradient to the input, or something to accumulate to, or to count.
-    pub const MORE: u32 = 16;
-
-    pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
-    /// To the loops: plain, and `inv` is 1.
-    pub const UNIT: u32 = 32;
-    /// To the loops: each operand may be anything.
-    pub const ALL: u32 = WEIGHTED | MASKED | SCALED | COLUMNS;
 }
 
 /// What is added to [`Totals::count`](crate::tiles::Totals), for every element that is not masked.
@@ -76,57 +80,118 @@ pub mod count {
     pub const UNMASKED: u32 = 3;
 }
 
-/// The job. Every field is one word of four bytes on wasm32: the build derives the offsets that
-/// JavaScript writes to from this list.
-///
-/// Pointers to full-size arrays are the place of element `origin`, pointers to arrays with one
-/// value a row the place of row `row_origin`; this is how a long array passes through a short
-/// staging buffer. An output that is absent, or not wanted, is null.
+/// What a job has that the plain loop does not: a set of bits, which [`Job::required_shape`] derives.
+pub mod shape {
+    pub const PLAIN: u32 = 0;
+    /// `INSIDE` or `OUTSIDE` is not the number 1.
+    pub const WEIGHTED: u32 = 1;
+    /// There is a `MASK`, or `ignore_nan` is set.
+    pub const MASKED: u32 = 2;
+    /// `pre` is not 1.
+    pub const SCALED: u32 = 4;
+    /// `CURVES` go by column, or `lim` is infinite.
+    pub const COLUMNS: u32 = 8;
+    /// Gradients other than that of the input, something to accumulate to or to count, or an
+    /// `UPSTREAM` that is not `FULL`.
+    pub const MORE: u32 = 16;
+    /// `below` or `above` is not 1.
+    pub const SIDED: u32 = 32;
+
+    pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
+}
+
+/// One operand. A pointer to an array with one value for each element is the place of element
+/// `origin` of the job, one to an array with one value for each row the place of row `row_origin`.
+/// This is how a long array passes through a short staging buffer.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Operand {
+    /// One of [`layout`].
+    pub layout: u32,
+    /// Floats, or bytes for the mask. Not read with `NUMBER`.
+    pub pointer: *const u8,
+    /// The value with `NUMBER`.
+    pub number: f32,
+}
+
+/// The job. Every scalar is one word of four bytes on wasm32.
 #[repr(C)]
 pub struct Job {
+    /// A set of [`want`].
     pub want: u32,
+    /// A set of [`shape`]: [`Job::required_shape`], or more.
     pub shape: u32,
-    pub input: *const f32,
-    pub target: *const f32,
+    /// One of [`count`].
+    pub count: u32,
+    /// Not 0: gradients are added to what their arrays hold.
+    pub accumulate: u32,
+    /// Not 0: elements whose target is NaN are masked.
+    pub ignore_nan: u32,
+    /// The element that pointers to arrays with one value for each element point to.
     pub origin: usize,
     pub row_length: usize,
+    /// The row that pointers to arrays with one value for each row point to.
     pub row_origin: usize,
     pub pre: f32,
     pub inv: f32,
     pub lim: f32,
     pub half: f32,
-    /// `NUMBER`: the four above. `COLUMN`: `curves` holds `pre`, `inv`, `lim`, `half`, each
-    /// `row_length` long, one after the other.
-    pub curves_kind: u32,
-    pub curves: *const f32,
-    pub inside_kind: u32,
-    pub inside: *const f32,
-    pub inside_number: f32,
-    pub outside_kind: u32,
-    pub outside: *const f32,
-    pub outside_number: f32,
-    /// `NUMBER`: at `upstream`.
-    pub upstream_kind: u32,
-    pub upstream: *const f32,
-    /// Full size or null: multiplies the curvature.
-    pub direction: *const f32,
-    /// `NUMBER`: nothing is masked. `FULL`, `ROW`: an element counts where its byte is not 0.
-    pub mask_kind: u32,
-    pub mask: *const u8,
-    /// Not 0: elements whose target is NaN are masked.
-    pub ignore_nan: u32,
-    pub count: u32,
+    /// The weight of residuals below 0; with `CURVES` by column, 1 if it is 1 for all columns.
+    pub below: f32,
+    /// The weight of all other residuals; with `CURVES` by column, 1 if it is 1 for all columns.
+    pub above: f32,
     /// Multiplies the losses that are stored, one by one or as rows.
     pub scale: f32,
-    pub out: *mut f32,
     /// Multiplies all gradients.
     pub grad_scale: f32,
-    pub grad_input: *mut f32,
-    pub grad_target: *mut f32,
-    pub grad_inside: *mut f32,
-    pub grad_outside: *mut f32,
-    /// Taken from the loss in the gradient to the outside weights.
+    /// Subtracted from the loss in the gradient with respect to the outside weights.
     pub shift: f32,
-    /// Not 0: gradients are added to what their arrays hold.
-    pub accumulate: u32,
+    /// By index of [`operand`].
+    pub operands: [Operand; 8],
+    /// By index of [`result`]; null if absent or not wanted. `OUT` goes by row of `row_origin` with
+    /// `ROWS`, all others by element of `origin`.
+    pub results: [*mut f32; 5],
+}
+
+impl Job {
+    #[inline(always)]
+    pub fn operand(&self, index: u32) -> &Operand {
+        &self.operands[index as usize]
+    }
+
+    #[inline(always)]
+    pub fn result(&self, index: u32) -> *mut f32 {
+        self.results[index as usize]
+    }
+
+    /// The [`shape`] that follows from the other fields. Of pointers it matters only which results are
+    /// null, so it stays the same while a call moves through its arrays.
+    pub fn required_shape(&self) -> u32 {
+        let is_weight = |index| {
+            let Operand { layout, number, .. } = *self.operand(index);
+            layout != layout::NUMBER || number != 1.0
+        };
+        let layout_of = |index| self.operand(index).layout;
+        let has_columns = layout_of(operand::CURVES) == layout::COLUMN;
+        let more_gradients = self.want & want::GRAD != 0
+            && (self.result(result::GRAD_INPUT).is_null()
+                || !self.result(result::GRAD_TARGET).is_null()
+                || !self.result(result::GRAD_INSIDE).is_null()
+                || !self.result(result::GRAD_OUTSIDE).is_null());
+        let spreads_upstream =
+            self.want & want::UPSTREAM != 0 && layout_of(operand::UPSTREAM) != layout::FULL;
+        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
+        bit(is_weight(operand::INSIDE) || is_weight(operand::OUTSIDE), shape::WEIGHTED)
+            | bit(layout_of(operand::MASK) != layout::NUMBER || self.ignore_nan != 0, shape::MASKED)
+            | bit(!has_columns && self.pre != 1.0, shape::SCALED)
+            | bit(has_columns || self.lim == f32::INFINITY, shape::COLUMNS)
+            | bit(self.below != 1.0 || self.above != 1.0, shape::SIDED)
+            | bit(
+                self.count != count::NOTHING
+                    || self.accumulate != 0
+                    || more_gradients
+                    || spreads_upstream,
+                shape::MORE,
+            )
+    }
 }

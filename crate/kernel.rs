@@ -35,10 +35,26 @@
 //!    hold so much of, still waits: 12 % faster out of the caches, 1 % slower in them. Gradients alone
 //!    and weighted sums gain nothing, nor does reading where a result will be stored.
 
-use crate::job::{Job, count, shape, want};
+use crate::job::{Job, count, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
-use crate::loss::Curve;
+use crate::loss::{Curve, UNIT};
 use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread, unpad};
+
+pub const GRAD_EACH: u32 = want::GRAD | want::UPSTREAM;
+pub const SUM_GRAD: u32 = want::SUM | want::GRAD;
+/// Any of these that a loss has.
+pub const LOSS: u32 = want::SUM | want::STORE | want::ROWS;
+const THRESHOLD: u32 = want::BETA | want::DELTA;
+
+/// A loop's `WANT` that is no set of bits: losses and gradients; which ones, `job.want` says at run time.
+const ANY: u32 = u32::MAX - 1;
+/// Another: one of `CURVATURE`, `BETA` and `DELTA`; which one, `job.want` says at run time.
+const SPECIAL: u32 = u32::MAX;
+/// A loop's `SHAPE`: every operand is read from an array or a tile, except the sides.
+const ALL: u32 = shape::WEIGHTED_MASKED | shape::SCALED | shape::COLUMNS;
+const ALL_SIDED: u32 = ALL | shape::SIDED;
+/// Quantile losses without other operands; `pre` counts, because it is not 1 for L1.
+const SIDED: u32 = shape::SIDED | shape::SCALED;
 
 /// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
@@ -50,38 +66,46 @@ use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
     // A loop of so many vectors an iteration, for what is wanted, with all that a shape may have.
     macro_rules! pass {
-        ($u:literal, $want:ident, $shape:ident) => {
-            pass::<L, $u, { want::$want }, { shape::$shape }>(job, first, n, work)
+        ($u:literal, $want:expr, $shape:expr) => {
+            pass::<L, $u, { $want }, { $shape }>(job, first, n, work)
         };
     }
     // The passes that training and evaluation spend their time in have loops of their own.
     let is_unit = job.inv == 1.0;
     match (job.want, job.shape) {
-        (want::SUM, shape::PLAIN) if is_unit => pass!(4, SUM, UNIT),
-        (want::SUM, shape::PLAIN) => pass!(4, SUM, PLAIN),
-        (want::SUM, shape::SCALED) => pass!(4, SUM, SCALED),
-        (want::SUM, shape::WEIGHTED) => pass!(4, SUM, WEIGHTED),
-        (want::SUM, shape::MASKED) => pass!(4, SUM, MASKED),
-        (want::STORE, shape::PLAIN) => pass!(4, STORE, PLAIN),
-        (want::STORE, shape::SCALED) => pass!(4, STORE, SCALED),
-        (want::GRAD, shape::PLAIN) if is_unit => pass!(4, GRAD, UNIT),
-        (want::GRAD, shape::PLAIN) => pass!(4, GRAD, PLAIN),
-        (want::GRAD, shape::SCALED) => pass!(4, GRAD, SCALED),
-        (want::GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, PLAIN),
-        (want::SUM_GRAD, shape::PLAIN) if is_unit => pass!(4, SUM_GRAD, UNIT),
-        (want::SUM_GRAD, shape::PLAIN) => pass!(4, SUM_GRAD, PLAIN),
-        (want::SUM_GRAD, shape::SCALED) => pass!(4, SUM_GRAD, SCALED),
-        (want::SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, WEIGHTED),
-        (want::SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, MASKED),
+        (want::SUM, shape::PLAIN) if is_unit => pass!(4, want::SUM, UNIT),
+        (want::SUM, shape::PLAIN) => pass!(4, want::SUM, shape::PLAIN),
+        (want::SUM, shape::SCALED) => pass!(4, want::SUM, shape::SCALED),
+        (want::SUM, shape::WEIGHTED) => pass!(4, want::SUM, shape::WEIGHTED),
+        (want::SUM, shape::MASKED) => pass!(4, want::SUM, shape::MASKED),
+        (want::SUM, shape::SIDED | SIDED) => pass!(4, want::SUM, SIDED),
+        (want::STORE, shape::PLAIN) => pass!(4, want::STORE, shape::PLAIN),
+        (want::STORE, shape::SCALED) => pass!(4, want::STORE, shape::SCALED),
+        (want::GRAD, shape::PLAIN) if is_unit => pass!(4, want::GRAD, UNIT),
+        (want::GRAD, shape::PLAIN) => pass!(4, want::GRAD, shape::PLAIN),
+        (want::GRAD, shape::SCALED) => pass!(4, want::GRAD, shape::SCALED),
+        (want::GRAD, shape::SIDED | SIDED) => pass!(4, want::GRAD, SIDED),
+        (GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, shape::PLAIN),
+        (SUM_GRAD, shape::PLAIN) if is_unit => pass!(4, SUM_GRAD, UNIT),
+        (SUM_GRAD, shape::PLAIN) => pass!(4, SUM_GRAD, shape::PLAIN),
+        (SUM_GRAD, shape::SCALED) => pass!(4, SUM_GRAD, shape::SCALED),
+        (SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
+        (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::MASKED),
+        (SUM_GRAD, shape::SIDED | SIDED) => pass!(4, SUM_GRAD, SIDED),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
-        (want, _) if want & (want::CURVATURE | want::BETA | want::DELTA) != 0 => {
-            pass!(1, SPECIAL, ALL)
+        (want, shape) if want & (want::CURVATURE | THRESHOLD) != 0 => {
+            if shape & shape::SIDED == 0 {
+                pass!(1, SPECIAL, ALL)
+            } else {
+                pass!(1, SPECIAL, ALL_SIDED)
+            }
         }
         (_, shape) => match shape & !shape::MORE {
-            shape::PLAIN => pass!(2, ANY, PLAIN),
-            shape::WEIGHTED => pass!(2, ANY, WEIGHTED),
-            shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, ANY, WEIGHTED_MASKED),
-            _ => pass!(1, ANY, ALL),
+            shape::PLAIN => pass!(2, ANY, shape::PLAIN),
+            shape::WEIGHTED => pass!(2, ANY, shape::WEIGHTED),
+            shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, ANY, shape::WEIGHTED_MASKED),
+            shape if shape & shape::SIDED == 0 => pass!(1, ANY, ALL),
+            _ => pass!(1, ANY, ALL_SIDED),
         },
     }
 }
@@ -107,12 +131,12 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     n: usize,
     work: *mut Work,
 ) {
-    let is_own = WANT != want::ANY && WANT != want::SPECIAL;
+    let is_own = WANT != ANY && WANT != SPECIAL;
     // All operands are arrays or numbers: no tile is needed.
-    let is_bare = is_own && SHAPE & !(shape::SCALED | shape::UNIT) == 0;
-    let reads_ahead = is_own && WANT & want::LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
-    let adds_up = WANT == want::ANY || WANT & want::SUM != 0;
-    let rows = WANT == want::ANY && job.want & want::ROWS != 0;
+    let is_bare = is_own && SHAPE & !(SIDED | UNIT) == 0;
+    let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
+    let adds_up = !is_own || WANT & want::SUM != 0;
+    let rows = WANT == ANY && job.want & want::ROWS != 0;
     let splat = Splat::<L, SHAPE> {
         want: job.want,
         accumulate: job.accumulate != 0,
@@ -121,6 +145,8 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             inv: L::splat(job.inv),
             lim: L::splat(job.lim),
             half: L::splat(job.half),
+            below: L::splat(job.below),
+            above: L::splat(job.above),
         },
         scale: L::splat(if rows { 1.0 } else { job.scale }),
         grad_scale: L::splat(job.grad_scale),
@@ -138,15 +164,15 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             spread::<L>(job, at, len, done == 0, SHAPE, work);
             (*work).leaf
         };
-        if WANT == want::ANY && job.count != count::NOTHING {
+        if WANT == ANY && job.count != count::NOTHING {
             counts::<L>(job, at, len, work);
         }
         let mut sums = [L::splat(0.0); UNROLL];
         let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
-        each_step::<U>(job, at, len, leaf, is_bare, work, |leaf, i| {
+        each_step::<U, SHAPE>(job, at, len, leaf, is_bare, work, |leaf, i| {
             if reads_ahead {
-                leaf.input.add(i + ahead).read_volatile();
-                leaf.target.add(i + ahead).read_volatile();
+                leaf.operand(operand::INPUT).add(i + ahead).read_volatile();
+                leaf.operand(operand::TARGET).add(i + ahead).read_volatile();
             }
             step::<L, U, WANT, SHAPE>(&splat, leaf, i, &mut sums);
         });
@@ -166,7 +192,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
 /// Calls `f(leaf, i)` for each `U` vectors of a leaf; for the last few elements, of where they are
 /// padded.
 #[inline(always)]
-unsafe fn each_step<const U: usize>(
+unsafe fn each_step<const U: usize, const SHAPE: u32>(
     job: &Job,
     at: usize,
     len: usize,
@@ -189,7 +215,7 @@ unsafe fn each_step<const U: usize>(
             break;
         }
         is_last = true;
-        pad(job, at, end, tail, is_bare, work);
+        pad(job, at, end, tail, SHAPE, is_bare, work);
         leaf = (*work).padded;
         (i, end) = (0, STEP);
     }
@@ -205,32 +231,41 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
 ) {
     let weighted = SHAPE & shape::WEIGHTED != 0;
     let is_masked = SHAPE & shape::MASKED != 0;
-    let any = WANT == want::ANY;
-    let special = WANT == want::SPECIAL;
+    let is_sided = SHAPE & shape::SIDED != 0;
+    let any = WANT == ANY;
+    let special = WANT == SPECIAL;
     let want = if any || special { splat.want } else { WANT };
     let one = L::splat(1.0);
 
-    let x: [L; U] = load(leaf.input, i);
-    let y: [L; U] = load(leaf.target, i);
-    let (inside, outside): ([L; U], [L; U]) =
-        if weighted { (load(leaf.inside, i), load(leaf.outside, i)) } else { ([one; U], [one; U]) };
-    let upstream: [L; U] =
-        if want & want::UPSTREAM != 0 { load(leaf.upstream, i) } else { [one; U] };
+    let read = |index: u32| -> [L; U] { load(leaf.operand(index), i) };
+    let x = read(operand::INPUT);
+    let y = read(operand::TARGET);
+    let (inside, outside) = if weighted {
+        (read(operand::INSIDE), read(operand::OUTSIDE))
+    } else {
+        ([one; U], [one; U])
+    };
+    let upstream = if want & want::UPSTREAM != 0 { read(operand::UPSTREAM) } else { [one; U] };
     let masked: [L; U] = if is_masked {
         let zero: [L; U] = load_mask(leaf.mask, i);
         if splat.ignores_nan { each(|j| zero[j].or(y[j].nan())) } else { zero }
     } else {
         [L::splat(0.0); U]
     };
-    let curve: [Curve<L, SHAPE>; U] = if SHAPE & shape::COLUMNS != 0 {
-        let pre: [L; U] = load(leaf.pre, i);
-        let inv: [L; U] = load(leaf.inv, i);
-        let lim: [L; U] = load(leaf.lim, i);
-        let half: [L; U] = load(leaf.half, i);
-        each(|j| Curve { pre: pre[j], inv: inv[j], lim: lim[j], half: half[j] })
-    } else {
-        [splat.curve; U]
-    };
+    let mut curve = [splat.curve; U];
+    if SHAPE & shape::COLUMNS != 0 {
+        let read = |index: usize| -> [L; U] { load(leaf.curve(index), i) };
+        let [pre, inv, lim, half] = [read(0), read(1), read(2), read(3)];
+        let [below, above] = if is_sided { [read(4), read(5)] } else { [[one; U]; 2] };
+        curve = each(|j| Curve {
+            pre: pre[j],
+            inv: inv[j],
+            lim: lim[j],
+            half: half[j],
+            below: below[j],
+            above: above[j],
+        });
+    }
 
     let unmasked = |v: [L; U]| {
         if is_masked { each(|j| v[j].drop(masked[j])) } else { v }
@@ -241,14 +276,17 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let d: [L; U] = each(|j| x[j].sub(y[j]));
     let e = weigh(d, inside);
     let t: [L; U] = each(|j| curve[j].slope(e[j]));
-    let loss = || -> [L; U] { each(|j| curve[j].loss(e[j], t[j])) };
+    let sided = |v: [L; U]| -> [L; U] {
+        if is_sided { each(|j| v[j].mul(curve[j].side(e[j]))) } else { v }
+    };
+    let loss = || sided(each(|j| curve[j].loss(e[j], t[j])));
     // What a gradient is multiplied by, before any weight.
     let pull = || {
         let g = [splat.grad_scale; U];
         if want & want::UPSTREAM != 0 { each(|j| g[j].mul(upstream[j])) } else { g }
     };
 
-    if !special && want & want::LOSS != 0 {
+    if !special && want & LOSS != 0 {
         let losses = unmasked(weigh(loss(), outside));
         if want & want::SUM != 0 {
             add_to(sums, losses);
@@ -256,11 +294,13 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         if want & (want::STORE | want::ROWS) != 0 {
             // Adding zero turns the -0 of a residual of -0 into 0.
             let zero = L::splat(0.0);
-            store::<L, U>(each(|j| losses[j].mul(splat.scale).add(zero)), leaf.out, i);
+            let out = leaf.result(result::OUT);
+            store::<L, U>(each(|j| losses[j].mul(splat.scale).add(zero)), out, i);
         }
     }
     if !special && want & want::GRAD != 0 {
-        let put = |v: [L; U], p: *mut f32| {
+        let put = |v: [L; U], index: u32| {
+            let p = leaf.result(index);
             let mut v = unmasked(v);
             if any {
                 // Adding -0 changes nothing, not even +0.
@@ -269,38 +309,40 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             }
             store(v, p, i);
         };
+        let wants = |index: u32| any && !leaf.result(index).is_null();
         let g = pull();
         let outer = weigh(g, outside);
         let inner = weigh(outer, inside);
-        let to_input: [L; U] = each(|j| t[j].mul(inner[j]));
-        if !any || !leaf.grad_input.is_null() {
-            put(to_input, leaf.grad_input);
+        let slope = sided(t);
+        let to_input: [L; U] = each(|j| slope[j].mul(inner[j]));
+        if !any || wants(result::GRAD_INPUT) {
+            put(to_input, result::GRAD_INPUT);
         }
-        if any && !leaf.grad_target.is_null() {
-            put(each(|j| to_input[j].mul(L::splat(-1.0))), leaf.grad_target);
+        if wants(result::GRAD_TARGET) {
+            put(each(|j| to_input[j].mul(L::splat(-1.0))), result::GRAD_TARGET);
         }
-        if any && !leaf.grad_inside.is_null() {
-            put(each(|j| outer[j].mul(t[j]).mul(d[j])), leaf.grad_inside);
+        if wants(result::GRAD_INSIDE) {
+            put(each(|j| outer[j].mul(slope[j]).mul(d[j])), result::GRAD_INSIDE);
         }
-        if any && !leaf.grad_outside.is_null() {
+        if wants(result::GRAD_OUTSIDE) {
             let loss = loss();
-            put(each(|j| g[j].mul(loss[j].sub(splat.shift))), leaf.grad_outside);
+            put(each(|j| g[j].mul(loss[j].sub(splat.shift))), result::GRAD_OUTSIDE);
         }
     }
     if special {
         let outer = weigh(pull(), outside);
         if want & want::CURVATURE != 0 {
             let g = weigh(weigh(outer, inside), inside);
-            let direction: [L; U] =
-                if leaf.direction.is_null() { [one; U] } else { load(leaf.direction, i) };
-            let h = each(|j| curve[j].curvature(e[j]).mul(g[j]).mul(direction[j]));
-            store(unmasked(h), leaf.grad_input, i);
+            let direction = read(operand::DIRECTION);
+            let bend = sided(each(|j| curve[j].curvature(e[j])));
+            let h = each(|j| bend[j].mul(g[j]).mul(direction[j]));
+            store(unmasked(h), leaf.result(result::GRAD_INPUT), i);
         } else {
             let is_beta = want & want::BETA != 0;
-            let slope = |j: usize| {
+            let slope = sided(each(|j| {
                 if is_beta { curve[j].beta_slope(t[j]) } else { curve[j].delta_slope(e[j], t[j]) }
-            };
-            add_to::<L, U>(sums, unmasked(each(|j| slope(j).mul(outer[j]))));
+            }));
+            add_to::<L, U>(sums, unmasked(each(|j| slope[j].mul(outer[j]))));
         }
     }
 }
@@ -371,7 +413,7 @@ unsafe fn fold_rows(job: &Job, at: usize, len: usize, work: *mut Work) {
             sum += f64::from(losses.add(i).read());
         }
         if is_end {
-            job.out.add(row).write((sum * f64::from(job.scale)) as f32);
+            job.result(result::OUT).add(row).write((sum * f64::from(job.scale)) as f32);
             sum = 0.0;
         }
     });
@@ -392,18 +434,29 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
 #[inline(never)]
 unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
     let mut sums = [L::splat(0.0); UNROLL];
-    each_step::<1>(job, at, len, (*work).leaf, false, work, |leaf, i| {
-        let [mut value]: [L; 1] =
-            if job.count == count::UNMASKED { [L::splat(1.0)] } else { load(leaf.outside, i) };
-        if job.count == count::NONZERO {
-            value = L::splat(1.0).drop(value.eq(L::splat(0.0)));
-        }
-        let [mut masked]: [L; 1] = load_mask(leaf.mask, i);
-        if job.ignore_nan != 0 {
-            let [y]: [L; 1] = load(leaf.target, i);
-            masked = masked.or(y.nan());
-        }
-        add_to(&mut sums, [value.drop(masked)]);
-    });
+    each_step::<1, { shape::WEIGHTED_MASKED }>(
+        job,
+        at,
+        len,
+        (*work).leaf,
+        false,
+        work,
+        |leaf, i| {
+            let [mut value]: [L; 1] = if job.count == count::UNMASKED {
+                [L::splat(1.0)]
+            } else {
+                load(leaf.operand(operand::OUTSIDE), i)
+            };
+            if job.count == count::NONZERO {
+                value = L::splat(1.0).drop(value.eq(L::splat(0.0)));
+            }
+            let [mut masked]: [L; 1] = load_mask(leaf.mask, i);
+            if job.ignore_nan != 0 {
+                let [y]: [L; 1] = load(leaf.operand(operand::TARGET), i);
+                masked = masked.or(y.nan());
+            }
+            add_to(&mut sums, [value.drop(masked)]);
+        },
+    );
     (*work).totals.count += total_of(sums, work);
 }

@@ -40,6 +40,8 @@ pub trait Lanes: Copy {
     fn or(self, mask: Self) -> Self;
     /// The lanes, with +0 where the mask is set.
     fn drop(self, mask: Self) -> Self;
+    /// The lanes where the mask is set, those of `other` elsewhere.
+    fn select(self, mask: Self, other: Self) -> Self;
 
     /// # Safety
     /// `p` is valid for reading `LANES` floats.
@@ -133,6 +135,10 @@ mod wasm {
         fn drop(self, mask: Self) -> Self {
             v128_andnot(self, mask)
         }
+        #[inline(always)]
+        fn select(self, mask: Self, other: Self) -> Self {
+            v128_bitselect(self, other, mask)
+        }
 
         #[inline(always)]
         unsafe fn load(p: *const f32) -> Self {
@@ -200,6 +206,9 @@ impl Lanes for [f32; LANES] {
     }
     fn drop(self, mask: Self) -> Self {
         bitwise(self, mask, |a, b| a & !b)
+    }
+    fn select(self, mask: Self, other: Self) -> Self {
+        self.drop(bitwise(mask, mask, |m, _| !m)).or(other.drop(mask))
     }
 
     unsafe fn load(p: *const f32) -> Self {

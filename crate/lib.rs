@@ -17,6 +17,8 @@
 //! (A fourth number, `pre`, is 1 but for thresholds whose inverse is out of range.)
 //!
 //! With weights, `e = inside * d` takes the place of `d`, and the loss is `outside` times that of `e`.
+//! The quantile Huber loss multiplies the loss of `e` and all its derivatives by `below` if `e < 0`, by
+//! `above` otherwise; these are 1 for the other losses.
 //!
 //! [`job`] says what a call is about, [`loss`] holds the formula, [`lanes`] the vector operations,
 //! [`kernel`] the loop, [`tiles`] where it finds its operands. Below is the whole interface: no
@@ -41,6 +43,13 @@ mod exports {
     #[wasm_bindgen]
     pub unsafe fn run(job: *const Job, first: usize, n: usize, work: *mut Work) {
         crate::kernel::run::<core::arch::wasm32::v128>(&*job, first, n, work);
+    }
+
+    /// Writes the shape of a job. Due after every change of a job but that of the addresses of its
+    /// arrays, `origin`, `row_origin`, `scale`, `grad_scale` and `shift`.
+    #[wasm_bindgen]
+    pub unsafe fn prepare(job: *mut Job) {
+        (*job).shape = (*job).required_shape();
     }
 
     /// The bytes that `work` needs.

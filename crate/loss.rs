@@ -3,13 +3,16 @@
 use crate::job::shape;
 use crate::lanes::Lanes;
 
+/// A bit of a loop's `SHAPE` that no job has: `inv` is 1.
+pub const UNIT: u32 = 1 << 31;
+
 /// The numbers that make one loss of the family, in one lane each; see the table at the head of
 /// the crate.
 ///
 /// `pre` is 1 for every ordinary threshold. Where the inverse of a threshold is not a normal `f32`,
 /// `pre` is a power of two that brings `d` to where it can be compared.
 ///
-/// `SHAPE` says whether `pre` counts ([`shape::SCALED`]), whether `inv` does not ([`shape::UNIT`]), and
+/// `SHAPE` says whether `pre` counts ([`shape::SCALED`]), whether `inv` does not ([`UNIT`]), and
 /// whether `lim` may be infinite ([`shape::COLUMNS`]). It is a constant of the loop, because each step
 /// costs the plain loop 10 to 20 % in cache.
 #[derive(Clone, Copy)]
@@ -18,19 +21,21 @@ pub struct Curve<L, const SHAPE: u32> {
     pub inv: L,
     pub lim: L,
     pub half: L,
+    pub below: L,
+    pub above: L,
 }
 
 impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
-    /// The derivative of the loss at residual `d`.
+    /// The derivative of the loss at residual `d`, before the weight of its side.
     #[inline(always)]
     pub fn slope(&self, d: L) -> L {
         let d = if SHAPE & shape::SCALED != 0 { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
-        let d = if SHAPE & shape::UNIT != 0 { d } else { d.mul(self.inv) };
+        let d = if SHAPE & UNIT != 0 { d } else { d.mul(self.inv) };
         d.pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
     }
 
-    /// The loss at residual `d`, whose slope is `t`.
+    /// The loss at residual `d`, whose slope is `t`, before the weight of its side.
     #[inline(always)]
     pub fn loss(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
@@ -63,5 +68,11 @@ impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
     pub fn delta_slope(&self, d: L, t: L) -> L {
         // 0 up to the kink, where d - t may be infinity less infinity.
         d.sub(t).abs().drop(self.lim.ge(d.abs()))
+    }
+
+    /// The weight of the side of 0 that residual `d` is on. What it multiplies is NaN for NaN.
+    #[inline(always)]
+    pub fn side(&self, d: L) -> L {
+        self.above.select(d.ge(L::splat(0.0)), self.below)
     }
 }

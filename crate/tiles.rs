@@ -1,7 +1,9 @@
 //! Where the operands of a leaf are: in their arrays, in tiles that they are spread over, or, for the
 //! last few elements, in pads with zeros behind them.
 
-use crate::job::{Job, count, kind, shape, want};
+use core::mem::offset_of;
+
+use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
 
 /// Vectors that are summed side by side.
@@ -11,12 +13,20 @@ pub const STEP: usize = LANES * UNROLL;
 /// Elements summed in `f32` before they are folded into an `f64`.
 pub const LEAF: usize = 1024;
 
+/// The arrays of floats that a loop reads: the operands up to `DIRECTION`, by index of [`operand`],
+/// then the six numbers of the curve.
+const SLOTS: usize = CURVES + 6;
+const CURVES: usize = operand::CURVES as usize;
+/// `INPUT` and `TARGET` come first, and have no tile.
+const FIRST_TILE: usize = operand::INSIDE as usize;
+const RESULTS: usize = 5;
+
 /// What a pass adds up.
 #[repr(C)]
 pub struct Totals {
     pub loss: f64,
     pub count: f64,
-    /// The sum of a row that the next call goes on with.
+    /// The sum of a row that the next call continues.
     pub row: f64,
 }
 
@@ -38,22 +48,28 @@ pub struct Work {
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Leaf {
-    pub input: *const f32,
-    pub target: *const f32,
-    pub inside: *const f32,
-    pub outside: *const f32,
-    pub upstream: *const f32,
-    pub direction: *const f32,
-    pub pre: *const f32,
-    pub inv: *const f32,
-    pub lim: *const f32,
-    pub half: *const f32,
+    operands: [*const f32; SLOTS],
+    results: [*mut f32; RESULTS],
     pub mask: *const u8,
-    pub out: *mut f32,
-    pub grad_input: *mut f32,
-    pub grad_target: *mut f32,
-    pub grad_inside: *mut f32,
-    pub grad_outside: *mut f32,
+}
+
+impl Leaf {
+    /// The operand with an index up to `DIRECTION`.
+    #[inline(always)]
+    pub fn operand(&self, index: u32) -> *const f32 {
+        self.operands[index as usize]
+    }
+
+    /// Number `index` of the curve.
+    #[inline(always)]
+    pub fn curve(&self, index: usize) -> *const f32 {
+        self.operands[CURVES + index]
+    }
+
+    #[inline(always)]
+    pub fn result(&self, index: u32) -> *mut f32 {
+        self.results[index as usize]
+    }
 }
 
 /// The last elements of an operand, followed by zeros; the last results.
@@ -61,79 +77,74 @@ pub type Pad = [f32; STEP];
 
 #[repr(C, align(64))]
 pub struct Pads {
-    pub input: Pad,
-    pub target: Pad,
-    pub inside: Pad,
-    pub outside: Pad,
-    pub upstream: Pad,
-    pub pre: Pad,
-    pub inv: Pad,
-    pub lim: Pad,
-    pub half: Pad,
-    pub direction: Pad,
-    pub mask: [u8; STEP],
-    pub out: Pad,
-    pub grad_input: Pad,
-    pub grad_target: Pad,
-    pub grad_inside: Pad,
-    pub grad_outside: Pad,
+    operands: [Pad; SLOTS],
+    results: [Pad; RESULTS],
+    mask: [u8; STEP],
 }
 
 /// A tile holds one operand of one leaf, or the columns repeated, beginning with the first: a row
-/// and a leaf then. Sixteen floats more keep the tiles off each other's cache sets.
+/// and a leaf then. Sixteen floats more keep the tiles in different cache sets.
 pub type Tile = [f32; 2 * LEAF + 16];
 
 #[repr(C, align(64))]
 pub struct Tiles {
-    pub inside: Tile,
-    pub outside: Tile,
-    pub upstream: Tile,
-    pub pre: Tile,
-    pub inv: Tile,
-    pub lim: Tile,
-    pub half: Tile,
+    operands: [Tile; SLOTS - FIRST_TILE],
     pub losses: Tile,
-    pub mask: [u8; LEAF],
+    mask: [u8; LEAF],
+}
+
+/// The slots that a pass reads, as a set of bits. Bit [`SLOTS`] stands for the mask.
+#[inline(always)]
+fn slots_read(job: &Job, shape: u32) -> u32 {
+    let counts = if job.count != count::NOTHING { shape::WEIGHTED_MASKED } else { 0 };
+    let shape = shape | counts;
+    let bits = |is_read: bool, from: u32, n: u32| if is_read { ((1 << n) - 1) << from } else { 0 };
+    bits(true, operand::INPUT, 2)
+        | bits(shape & shape::WEIGHTED != 0, operand::INSIDE, 2)
+        | bits(job.want & want::UPSTREAM != 0, operand::UPSTREAM, 1)
+        | bits(job.want & want::CURVATURE != 0, operand::DIRECTION, 1)
+        | bits(shape & shape::COLUMNS != 0, operand::CURVES, 4)
+        | bits(
+            shape & (shape::COLUMNS | shape::SIDED) == shape::COLUMNS | shape::SIDED,
+            operand::CURVES + 4,
+            2,
+        )
+        | bits(shape & shape::MASKED != 0, SLOTS as u32, 1)
 }
 
 /// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles.
 #[inline(always)]
 pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
-    let rows = job.want & want::ROWS != 0;
     let offset = at - job.origin;
     let tiles = &raw mut (*work).tiles;
-    let array = |p: *mut f32| if p.is_null() { p } else { p.add(offset) };
     let phase = if has_short_rows(job) { at % row_length(job) } else { 0 };
-    let operand = |kind: u32, p: *const f32, tile: *const Tile| {
-        let tile: *const f32 = tile.cast();
-        match kind {
-            kind::FULL => p.add(offset),
-            kind::COLUMN => tile.add(phase),
-            _ => tile,
-        }
-    };
-    let curve = |tile: *const Tile| operand(job.curves_kind, job.curves, tile);
     Leaf {
-        input: job.input.add(offset),
-        target: job.target.add(offset),
-        inside: operand(job.inside_kind, job.inside, &raw const (*tiles).inside),
-        outside: operand(job.outside_kind, job.outside, &raw const (*tiles).outside),
-        upstream: operand(job.upstream_kind, job.upstream, &raw const (*tiles).upstream),
-        direction: array(job.direction.cast_mut()),
-        pre: curve(&raw const (*tiles).pre),
-        inv: curve(&raw const (*tiles).inv),
-        lim: curve(&raw const (*tiles).lim),
-        half: curve(&raw const (*tiles).half),
-        mask: if job.mask_kind == kind::FULL {
-            job.mask.add(offset)
-        } else {
-            (&raw const (*tiles).mask).cast()
+        operands: core::array::from_fn(|slot| {
+            let Operand { layout, pointer, .. } = job.operands[slot.min(CURVES)];
+            if slot < FIRST_TILE || layout == layout::FULL {
+                return pointer.cast::<f32>().add(offset);
+            }
+            let tile: *const f32 = (&raw const (*tiles).operands[slot - FIRST_TILE]).cast();
+            if layout == layout::COLUMN { tile.add(phase) } else { tile }
+        }),
+        results: core::array::from_fn(|index| {
+            let p = job.results[index];
+            if index == result::OUT as usize && job.want & want::ROWS != 0 {
+                (&raw mut (*tiles).losses).cast()
+            } else if p.is_null() {
+                p
+            } else {
+                p.add(offset)
+            }
+        }),
+        mask: {
+            let Operand { layout, pointer, .. } = *job.operand(operand::MASK);
+            if layout == layout::FULL {
+                pointer.add(offset)
+            } else {
+                (&raw const (*tiles).mask).cast()
+            }
         },
-        out: if rows { (&raw mut (*tiles).losses).cast() } else { array(job.out) },
-        grad_input: array(job.grad_input),
-        grad_target: array(job.grad_target),
-        grad_inside: array(job.grad_inside),
-        grad_outside: array(job.grad_outside),
     }
 }
 
@@ -150,39 +161,32 @@ pub(crate) unsafe fn spread<L: Lanes>(
 ) {
     (*work).leaf = locate(job, at, work);
     let tiles = &raw mut (*work).tiles;
-    let counts = if job.count != count::NOTHING { shape::WEIGHTED_MASKED } else { 0 };
-    let shape = shape | counts;
-    let fill = |kind: u32, number: &f32, p: *const f32, tile: *mut Tile| {
-        fill::<L>(
-            job,
-            kind,
-            if kind == kind::NUMBER { number } else { p },
-            at,
-            len,
-            is_first,
-            tile.cast(),
-        );
-    };
-    if shape & shape::COLUMNS != 0 {
-        let columns = |j: usize| job.curves.wrapping_add(j * job.row_length);
-        fill(job.curves_kind, &job.pre, columns(0), &raw mut (*tiles).pre);
-        fill(job.curves_kind, &job.inv, columns(1), &raw mut (*tiles).inv);
-        fill(job.curves_kind, &job.lim, columns(2), &raw mut (*tiles).lim);
-        fill(job.curves_kind, &job.half, columns(3), &raw mut (*tiles).half);
+    let read = slots_read(job, shape);
+    let words: *const f32 = (&raw const *job).cast();
+    let curve = words.add(offset_of!(Job, pre) / size_of::<f32>());
+    for slot in FIRST_TILE..SLOTS {
+        if read >> slot & 1 == 0 {
+            continue;
+        }
+        let operand = &job.operands[slot.min(CURVES)];
+        let number = slot.saturating_sub(CURVES);
+        let values = if operand.layout != layout::NUMBER {
+            operand.pointer.cast::<f32>().wrapping_add(number * job.row_length)
+        } else if slot < CURVES {
+            &raw const operand.number
+        } else {
+            curve.add(number)
+        };
+        let tile = (&raw mut (*tiles).operands[slot - FIRST_TILE]).cast();
+        fill::<L>(job, operand.layout, values, at, len, is_first, tile);
     }
-    if shape & shape::WEIGHTED != 0 {
-        fill(job.inside_kind, &job.inside_number, job.inside, &raw mut (*tiles).inside);
-        fill(job.outside_kind, &job.outside_number, job.outside, &raw mut (*tiles).outside);
-    }
-    if job.want & want::UPSTREAM != 0 {
-        fill(job.upstream_kind, &*job.upstream, job.upstream, &raw mut (*tiles).upstream);
-    }
-    if shape & shape::MASKED != 0 {
+    if read >> SLOTS & 1 != 0 {
         let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
-        match job.mask_kind {
-            kind::NUMBER if is_first => write_bytes(mask, 1, len),
-            kind::ROW => each_row(job, at, len, |j, count, row, _| {
-                write_bytes(mask.add(j), job.mask.add(row).read(), count);
+        let Operand { layout, pointer, .. } = *job.operand(operand::MASK);
+        match layout {
+            layout::NUMBER if is_first => write_bytes(mask, 1, len),
+            layout::ROW => each_row(job, at, len, |j, count, row, _| {
+                write_bytes(mask.add(j), pointer.add(row).read(), count);
             }),
             _ => {}
         }
@@ -192,31 +196,31 @@ pub(crate) unsafe fn spread<L: Lanes>(
 #[inline(never)]
 unsafe fn fill<L: Lanes>(
     job: &Job,
-    kind: u32,
+    layout: u32,
     p: *const f32,
     at: usize,
     len: usize,
     is_first: bool,
     tile: *mut f32,
 ) {
-    match kind {
-        kind::NUMBER if is_first => splat_into::<L>(tile, p.read(), len),
+    match layout {
+        layout::NUMBER if is_first => splat_into::<L>(tile, p.read(), len),
         // Boxes: a vector is a row.
-        kind::ROW if job.row_length == LANES && (at | len) % LANES == 0 => {
+        layout::ROW if job.row_length == LANES && (at | len) % LANES == 0 => {
             let row = p.add(at / LANES - job.row_origin);
             for j in 0..len / LANES {
                 L::splat(row.add(j).read()).store(tile.add(j * LANES));
             }
         }
-        kind::ROW => each_row(job, at, len, |j, count, row, _| {
+        layout::ROW => each_row(job, at, len, |j, count, row, _| {
             splat_into::<L>(tile.add(j), p.add(row).read(), count);
         }),
-        kind::COLUMN if !has_short_rows(job) => each_row(job, at, len, |j, count, row, _| {
+        layout::COLUMN if !has_short_rows(job) => each_row(job, at, len, |j, count, row, _| {
             let column = at + j - (row + job.row_origin) * row_length(job);
             copy(p.add(column), tile.add(j), count);
         }),
         // Short rows: the leaves differ only in the column that they begin with.
-        kind::COLUMN if is_first => {
+        layout::COLUMN if is_first => {
             let length = row_length(job);
             copy(p, tile, length);
             // What is there already, again and again; a leaf that is not full is the last.
@@ -289,64 +293,57 @@ pub(crate) unsafe fn each_row(
 }
 
 /// Copies the last `k` elements of the leaf at `at`, from `i` on, to where zeros follow them, and
-/// has the leaf be there. A padded element has residual 0, weight 0, and is masked.
+/// points `work.padded` at them. A padded element has residual 0, weight 0, and is masked. `shape`
+/// says which operands the pass reads.
 #[inline(never)]
-pub(crate) unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, is_bare: bool, work: *mut Work) {
+pub(crate) unsafe fn pad(
+    job: &Job,
+    at: usize,
+    i: usize,
+    k: usize,
+    shape: u32,
+    is_bare: bool,
+    work: *mut Work,
+) {
     let pads = &raw mut (*work).pads;
     if is_bare {
         (*work).leaf = locate(job, at, work);
     }
     let home = &raw const (*work).leaf;
-    let read = |p: *const f32, pad: *mut Pad| pad_from(p, i, k, pad);
-    let write = |p: *mut f32, pad: *mut Pad| pad_from(p, i, k, pad).cast_mut();
-    let leaf = &raw mut (*work).padded;
-    (*leaf).input = read((*home).input, &raw mut (*pads).input);
-    (*leaf).target = read((*home).target, &raw mut (*pads).target);
-    if job.want & want::UPSTREAM != 0 {
-        (*leaf).upstream = read((*home).upstream, &raw mut (*pads).upstream);
+    let padded = &raw mut (*work).padded;
+    let read = slots_read(job, shape);
+    for slot in 0..SLOTS {
+        if read >> slot & 1 != 0 {
+            let pad = &raw mut (*pads).operands[slot];
+            (*padded).operands[slot] = pad_from((*home).operands[slot], i, k, pad);
+        }
     }
-    if !is_bare {
-        (*leaf).inside = read((*home).inside, &raw mut (*pads).inside);
-        (*leaf).outside = read((*home).outside, &raw mut (*pads).outside);
-        (*leaf).direction = read((*home).direction, &raw mut (*pads).direction);
-        (*leaf).pre = read((*home).pre, &raw mut (*pads).pre);
-        (*leaf).inv = read((*home).inv, &raw mut (*pads).inv);
-        (*leaf).lim = read((*home).lim, &raw mut (*pads).lim);
-        (*leaf).half = read((*home).half, &raw mut (*pads).half);
-        let mask: *mut u8 = (&raw mut (*pads).mask).cast();
-        mask.cast::<[u8; STEP]>().write([0; STEP]);
-        copy((*home).mask.add(i), mask, k);
-        (*leaf).mask = mask;
+    if read >> SLOTS & 1 != 0 {
+        let mask = &raw mut (*pads).mask;
+        mask.write([0; STEP]);
+        copy((*home).mask.add(i), mask.cast(), k);
+        (*padded).mask = mask.cast();
     }
-    (*leaf).out = write((*home).out, &raw mut (*pads).out);
-    (*leaf).grad_input = write((*home).grad_input, &raw mut (*pads).grad_input);
-    (*leaf).grad_target = write((*home).grad_target, &raw mut (*pads).grad_target);
-    (*leaf).grad_inside = write((*home).grad_inside, &raw mut (*pads).grad_inside);
-    (*leaf).grad_outside = write((*home).grad_outside, &raw mut (*pads).grad_outside);
+    for index in 0..RESULTS {
+        let p = (*home).results[index];
+        let pad = &raw mut (*pads).results[index];
+        (*padded).results[index] = if p.is_null() { p } else { pad_from(p, i, k, pad).cast_mut() };
+    }
 }
 
-/// Brings results home from where [`pad`] sent them.
+/// Copies the results from where [`pad`] put them to their arrays.
 #[inline(never)]
 pub(crate) unsafe fn unpad(i: usize, k: usize, work: *mut Work) {
-    let pads = &raw const (*work).pads;
-    let home = &raw const (*work).leaf;
-    let back = |p: *mut f32, pad: *const Pad| {
+    for index in 0..RESULTS {
+        let p = (*work).leaf.results[index];
         if !p.is_null() {
-            copy(pad.cast(), p.add(i), k);
+            copy((&raw const (*work).pads.results[index]).cast(), p.add(i), k);
         }
-    };
-    back((*home).out, &raw const (*pads).out);
-    back((*home).grad_input, &raw const (*pads).grad_input);
-    back((*home).grad_target, &raw const (*pads).grad_target);
-    back((*home).grad_inside, &raw const (*pads).grad_inside);
-    back((*home).grad_outside, &raw const (*pads).grad_outside);
+    }
 }
 
 #[inline(never)]
 unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f32 {
-    if p.is_null() {
-        return p;
-    }
     pad.write([0.0; STEP]);
     copy(p.add(i), pad.cast(), k);
     pad.cast()

@@ -1,5 +1,5 @@
-//! The kernel with `[f32; 4]` for its lanes, natively and under Miri: every pass, shape and kind of
-//! operand against the textbook, and what is promised about bits, memory and edge values.
+//! The kernel with `[f32; 4]` for its lanes, natively and under Miri: every pass, shape and layout
+//! of operands against the textbook, and what is promised about bits, memory and edge values.
 
 #[path = "kernel/case.rs"]
 mod case;
@@ -7,15 +7,17 @@ mod case;
 mod oracle;
 
 use std::fmt::Debug;
+use std::ptr::{NonNull, null, null_mut};
 use std::thread;
 
 use proptest::prelude::*;
 use proptest::{num, test_runner::RngSeed};
-use smooth_l1::job::{count, kind, shape, want};
+use smooth_l1::job::{Job, Operand as JobOperand, count, layout, operand, result, shape, want};
+use smooth_l1::kernel::{GRAD_EACH, LOSS, SUM_GRAD};
 use smooth_l1::lanes::{LANES, Lanes};
 use smooth_l1::tiles::{LEAF, STEP, UNROLL};
 
-use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, WHOLE, bits_of, run};
+use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, Sides, WHOLE, bits_of, run};
 use oracle::{Expected, Form, Sum, curvature, expected, slope, value};
 
 type Vector = [f32; LANES];
@@ -62,6 +64,11 @@ impl Noise {
             .collect()
     }
 
+    /// Weights of the two sides of 0, as quantiles have them.
+    fn sides(&mut self, n: usize) -> Vec<Sides> {
+        (0..n).map(|_| self.float(0.0, 1.0)).map(|tau| [1.0 - tau, tau]).collect()
+    }
+
     fn thresholds(&mut self, n: usize) -> Vec<f32> {
         const ODD: [f32; 3] = [0.0, f32::INFINITY, 1.0];
         (0..n).map(|i| if i % 4 < 3 { self.float(0.3, 2.0) } else { ODD[i / 4 % 3] }).collect()
@@ -90,10 +97,10 @@ const PASSES: [(u32, u32); 24] = [
     (want::STORE, count::NOTHING),
     (want::ROWS, count::NOTHING),
     (want::GRAD, count::NOTHING),
-    (want::GRAD_EACH, count::NOTHING),
-    (want::SUM_GRAD, count::NOTHING),
-    (want::SUM_GRAD | want::UPSTREAM, count::NOTHING),
-    (want::STORE | want::GRAD_EACH, count::NOTHING),
+    (GRAD_EACH, count::NOTHING),
+    (SUM_GRAD, count::NOTHING),
+    (SUM_GRAD | want::UPSTREAM, count::NOTHING),
+    (want::STORE | GRAD_EACH, count::NOTHING),
     (want::SUM | want::STORE, count::NOTHING),
     (want::ROWS | want::GRAD, count::NOTHING),
     (want::CURVATURE, count::NOTHING),
@@ -109,7 +116,7 @@ const PASSES: [(u32, u32); 24] = [
     (want::SUM, count::UNMASKED),
     (want::STORE, count::NONZERO),
     (want::ROWS | want::GRAD, count::WEIGHTS),
-    (want::SUM_GRAD, count::NONZERO),
+    (SUM_GRAD, count::NONZERO),
 ];
 const GRADIENT_SETS: usize = 1 << GRADIENTS.len();
 const PASS_COUNT: usize = PASSES.len() + GRADIENT_SETS;
@@ -188,11 +195,11 @@ const SHAPES: &[(&str, Reshape)] = &[
     }),
     ("columns", |case| {
         let thresholds = Noise(3).thresholds(case.row_length);
-        case.threshold = Operand { kind: kind::COLUMN, values: thresholds };
+        case.threshold = Operand { layout: layout::COLUMN, values: thresholds };
     }),
     ("columns, weighted and masked", |case| {
         let thresholds = Noise(3).thresholds(case.row_length);
-        case.threshold = Operand { kind: kind::COLUMN, values: thresholds };
+        case.threshold = Operand { layout: layout::COLUMN, values: thresholds };
         weigh(case);
         mask(case);
     }),
@@ -212,7 +219,27 @@ const SHAPES: &[(&str, Reshape)] = &[
             case.threshold = Operand::number(f32::INFINITY);
         }
     }),
-    ("directed", |case| case.direction = Some(Noise(4).floats(case.len(), -1.0, 1.0))),
+    ("sided", |case| case.sides = Operand::number([0.25, 0.75])),
+    ("sided and scaled", |case| {
+        case.sides = Operand::number([1.5, 1.0]);
+        case.threshold = Operand::number(0.0);
+    }),
+    ("sided, weighted and masked", |case| {
+        case.sides = Operand::number([0.9, 0.1]);
+        weigh(case);
+        mask(case);
+    }),
+    ("sides by column", |case| {
+        case.sides = Operand { layout: layout::COLUMN, values: Noise(9).sides(case.row_length) };
+    }),
+    ("sides and thresholds by column, weighted and masked", |case| {
+        case.sides = Operand { layout: layout::COLUMN, values: Noise(9).sides(case.row_length) };
+        let thresholds = Noise(3).thresholds(case.row_length);
+        case.threshold = Operand { layout: layout::COLUMN, values: thresholds };
+        weigh(case);
+        mask(case);
+    }),
+    ("directed", |case| case.direction = Operand::full(Noise(4).floats(case.len(), -1.0, 1.0))),
 ];
 
 // ---- comparison ---------------------------------------------------------------------------------
@@ -249,7 +276,7 @@ fn about(name: &str, case: &Case) -> String {
 fn check(case: &Case, plan: &Plan) -> Outcome {
     let outcome = run(case, plan);
     let Expected { loss, count, row, outputs } = expected(case);
-    let has_count = case.want == 0 || case.want & want::LOSS != 0;
+    let has_count = case.want == 0 || case.want & LOSS != 0;
     assert_close(outcome.loss, loss, 4e-6, &"loss");
     assert_close(outcome.row, row, 1e-6, &"row");
     assert_close(outcome.count, if has_count { count } else { Sum::default() }, 4e-6, &"count");
@@ -285,43 +312,133 @@ fn every_pass_and_shape_agrees_with_the_textbook() {
     }
 }
 
+// ---- the shape of a job ---------------------------------------------------------------------------
+
+/// A job of numbers alone, with the gradient to the input.
+fn plain_job(want: u32) -> Job {
+    let operand = JobOperand { layout: layout::NUMBER, pointer: null(), number: 1.0 };
+    let mut results = [null_mut(); 5];
+    results[result::GRAD_INPUT as usize] = NonNull::dangling().as_ptr();
+    Job {
+        want,
+        shape: 0,
+        count: count::NOTHING,
+        accumulate: 0,
+        ignore_nan: 0,
+        origin: 0,
+        row_length: 0,
+        row_origin: 0,
+        pre: 1.0,
+        inv: 2.0,
+        lim: 1.0,
+        half: 0.25,
+        below: 1.0,
+        above: 1.0,
+        scale: 3.0,
+        grad_scale: 4.0,
+        shift: 5.0,
+        operands: [operand; 8],
+        results,
+    }
+}
+
+#[test]
+fn the_shape_follows_from_the_other_fields() {
+    type Change = fn(&mut Job);
+    fn with(job: &mut Job, index: u32) -> &mut JobOperand {
+        &mut job.operands[index as usize]
+    }
+    const CHANGES: &[(u32, Change)] = &[
+        (shape::PLAIN, |_| {}),
+        (shape::PLAIN, |job| job.lim = f32::MAX),
+        (shape::PLAIN, |job| with(job, operand::UPSTREAM).layout = layout::ROW),
+        (shape::PLAIN, |job| with(job, operand::DIRECTION).layout = layout::FULL),
+        (shape::WEIGHTED, |job| with(job, operand::INSIDE).number = 0.0),
+        (shape::WEIGHTED, |job| with(job, operand::INSIDE).number = f32::NAN),
+        (shape::WEIGHTED, |job| with(job, operand::OUTSIDE).number = -1.0),
+        (shape::WEIGHTED, |job| with(job, operand::INSIDE).layout = layout::COLUMN),
+        (shape::WEIGHTED, |job| with(job, operand::OUTSIDE).layout = layout::ROW),
+        (shape::MASKED, |job| with(job, operand::MASK).layout = layout::FULL),
+        (shape::MASKED, |job| with(job, operand::MASK).layout = layout::ROW),
+        (shape::MASKED, |job| job.ignore_nan = 1),
+        (shape::SCALED, |job| job.pre = 2.0),
+        (shape::COLUMNS, |job| job.lim = f32::INFINITY),
+        (shape::COLUMNS, |job| {
+            with(job, operand::CURVES).layout = layout::COLUMN;
+            job.pre = 0.0;
+        }),
+        (shape::SIDED, |job| job.below = 0.5),
+        (shape::SIDED, |job| job.above = f32::NAN),
+        (shape::MORE, |job| job.accumulate = 1),
+        (shape::MORE, |job| job.count = count::WEIGHTS),
+        (shape::MORE, |job| job.results[result::GRAD_INPUT as usize] = null_mut()),
+        (shape::MORE, |job| job.results[result::GRAD_TARGET as usize] = job.results[1]),
+        (shape::MORE, |job| job.results[result::GRAD_INSIDE as usize] = job.results[1]),
+        (shape::MORE, |job| job.results[result::GRAD_OUTSIDE as usize] = job.results[1]),
+        (shape::MORE, |job| {
+            job.want |= want::UPSTREAM;
+            with(job, operand::UPSTREAM).layout = layout::ROW;
+        }),
+        (shape::MORE, |job| job.want |= want::UPSTREAM),
+        (shape::PLAIN, |job| {
+            job.want |= want::UPSTREAM;
+            with(job, operand::UPSTREAM).layout = layout::FULL;
+        }),
+        (shape::PLAIN, |job| {
+            job.want = want::SUM;
+            job.results = [job.results[1]; 5];
+        }),
+    ];
+    let shape_of = |changes: &[Change]| {
+        let mut job = plain_job(want::GRAD);
+        changes.iter().for_each(|change| change(&mut job));
+        job.required_shape()
+    };
+    for (i, &(shape, change)) in CHANGES.iter().enumerate() {
+        assert_eq!(shape_of(&[change]), shape, "change {i}");
+    }
+}
+
 // ---- operands that are spread -------------------------------------------------------------------
 
-const KINDS: [u32; 4] = [kind::NUMBER, kind::FULL, kind::ROW, kind::COLUMN];
-const MASK_KINDS: [u32; 3] = [kind::NUMBER, kind::FULL, kind::ROW];
+const LAYOUTS: [u32; 4] = [layout::NUMBER, layout::FULL, layout::ROW, layout::COLUMN];
+const MASK_LAYOUTS: [u32; 3] = [layout::NUMBER, layout::FULL, layout::ROW];
 
 /// How many values an operand has for `n` elements.
-fn len_of(kind: u32, n: usize, row_length: usize) -> usize {
-    match kind {
-        kind::FULL => n,
-        kind::ROW => n.div_ceil(row_length),
-        kind::COLUMN => row_length,
+fn len_of(layout: u32, n: usize, row_length: usize) -> usize {
+    match layout {
+        layout::FULL => n,
+        layout::ROW => n.div_ceil(row_length),
+        layout::COLUMN => row_length,
         _ => 1,
     }
 }
 
-/// A case whose operands are of the kinds that `turn` stands for: each pair of kinds has its turn
+/// A case whose operands are of the layouts that `turn` stands for: each pair of layouts has its turn
 /// below [`TURNS`].
 fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
     let mut noise = Noise(turn as u64);
-    let mut operand = |kind| {
-        let values = noise.weights(len_of(kind, n, row_length));
-        Operand { kind, values }
+    let mut operand = |layout| {
+        let values = noise.weights(len_of(layout, n, row_length));
+        Operand { layout, values }
     };
     let mut case = case(want, n);
     case.row_length = row_length;
-    case.inside = operand(KINDS[turn % 4]);
-    case.outside = operand(KINDS[turn / 4 % 4]);
+    case.inside = operand(LAYOUTS[turn % 4]);
+    case.outside = operand(LAYOUTS[turn / 4 % 4]);
     // The wrapper has one number for the upstream gradient be a part of `grad_scale`.
-    case.upstream = operand(KINDS[1 + (turn + turn / 16) % 3]);
-    let kind = MASK_KINDS[turn % 3];
-    case.mask = Operand { kind, values: noise.mask(len_of(kind, n, row_length)) };
-    if kind == kind::NUMBER {
+    case.upstream = operand(LAYOUTS[1 + (turn + turn / 16) % 3]);
+    let layout = MASK_LAYOUTS[turn % 3];
+    case.mask = Operand { layout, values: noise.mask(len_of(layout, n, row_length)) };
+    if layout == layout::NUMBER {
         case.mask = Operand::number(1);
     }
     if turn / 3 % 2 == 1 {
         let values = noise.thresholds(row_length);
-        case.threshold = Operand { kind: kind::COLUMN, values };
+        case.threshold = Operand { layout: layout::COLUMN, values };
+    }
+    if turn / 6 % 2 == 1 {
+        case.sides = Operand { layout: layout::COLUMN, values: noise.sides(row_length) };
     }
     if want & want::GRAD != 0 {
         case.outputs.extend(&GRADIENTS[1..]);
@@ -335,16 +452,16 @@ fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
 const TURNS: usize = 48;
 const SPREAD_PASSES: [u32; 7] = [
     0,
-    want::SUM_GRAD | want::UPSTREAM,
+    SUM_GRAD | want::UPSTREAM,
     want::STORE,
-    want::ROWS | want::GRAD_EACH,
+    want::ROWS | GRAD_EACH,
     want::CURVATURE | want::UPSTREAM,
     want::BETA | want::UPSTREAM,
     want::DELTA,
 ];
 
 #[test]
-fn every_kind_of_operand_agrees_with_the_textbook() {
+fn every_layout_of_operands_agrees_with_the_textbook() {
     let n = if IS_SLOW { 19 } else { 2 * LEAF + 77 };
     for (&row_length, turn) in some(5, pairs(ROW_LENGTHS, 0..TURNS).step_by(5)) {
         let case = spread_case(SPREAD_PASSES[turn % 7], n, row_length, turn);
@@ -420,7 +537,7 @@ fn a_sum_is_the_documented_sum_of_the_losses() {
             losses.scale = 1.0;
             reshape(&mut losses);
             let expected = documented_sum(run(&losses, &WHOLE).output(Name::Out));
-            for want in [want::SUM, want::SUM_GRAD, want::SUM_GRAD | want::UPSTREAM] {
+            for want in [want::SUM, SUM_GRAD, SUM_GRAD | want::UPSTREAM] {
                 let mut sum = wide_case(want, n);
                 reshape(&mut sum);
                 let actual = run(&sum, &WHOLE).loss;
@@ -446,7 +563,12 @@ fn a_call_for_each_leaf_changes_no_bit() {
 #[test]
 #[cfg_attr(miri, ignore = "about values alone")]
 fn a_shape_that_is_not_needed_changes_no_bit() {
-    let all = shape::WEIGHTED | shape::MASKED | shape::SCALED | shape::COLUMNS | shape::MORE;
+    let all = shape::WEIGHTED
+        | shape::MASKED
+        | shape::SCALED
+        | shape::COLUMNS
+        | shape::MORE
+        | shape::SIDED;
     for (&n, (index, threshold)) in
         pairs(LENGTHS, pairs(0..PASS_COUNT, [1.3, 1.0]).collect::<Vec<_>>())
     {
@@ -494,7 +616,7 @@ fn a_result_may_take_the_place_of_an_operand() {
         if is_full {
             weigh(&mut case);
             mask(&mut case);
-            case.direction = Some(Noise(5).floats(n, -1.0, 1.0));
+            case.direction = Operand::full(Noise(5).floats(n, -1.0, 1.0));
         }
         check_places(case);
     }
@@ -607,7 +729,7 @@ fn what_is_masked_does_not_matter() {
     for (name, mut tame) in every_case() {
         weigh(&mut tame);
         tame.mask = Operand::full(Noise(6).mask(tame.len()));
-        tame.direction = Some(Noise(7).floats(tame.len(), -1.0, 1.0));
+        tame.direction = Operand::full(Noise(7).floats(tame.len(), -1.0, 1.0));
         let mut wild = tame.clone();
         for name in OPERANDS {
             let values = wild.full_size(name).expect("one for each element");
@@ -665,7 +787,7 @@ fn config(cases: u32) -> ProptestConfig {
 fn any_job() -> impl Strategy<Value = Case> {
     let n = 0..if IS_SLOW { 40_usize } else { 4 * LEAF };
     let row_length = prop_oneof![1..20_usize, 1..1100_usize];
-    let bits = (any::<bool>(), any::<bool>(), 0..32_u32);
+    let bits = (any::<bool>(), any::<bool>(), 0..64_u32);
     (0..SPREAD_PASSES.len(), n, row_length, 0..TURNS, bits).prop_map(
         |(pass, n, row_length, turn, (accumulate, is_huber, more_shape))| {
             let mut case = spread_case(SPREAD_PASSES[pass], n, row_length, turn);

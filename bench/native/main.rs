@@ -18,7 +18,7 @@ use std::hint::black_box;
 use std::io::BufRead;
 use std::time::Instant;
 
-use smooth_l1::job::{Job, want};
+use smooth_l1::job::{Job, layout, operand, result, want};
 use smooth_l1::kernel;
 use smooth_l1::tiles::Work;
 
@@ -58,12 +58,19 @@ fn kernel_pass(
     job.want = match operation {
         Operation::Forward => want::SUM,
         Operation::Backward => want::GRAD,
-        Operation::Fused => want::SUM_GRAD,
+        Operation::Fused => kernel::SUM_GRAD,
     };
-    (job.input, job.target, job.grad_input) = (x.as_ptr(), y.as_ptr(), grad.as_mut_ptr());
-    (job.pre, job.inv, job.lim, job.half) = (1.0, 1.0, 1.0, 0.5);
-    (job.inside_number, job.outside_number, job.scale) = (1.0, 1.0, 1.0);
+    for (index, array) in [(operand::INPUT, x), (operand::TARGET, y)] {
+        let operand = &mut job.operands[index as usize];
+        (operand.layout, operand.pointer) = (layout::FULL, array.as_ptr().cast());
+    }
+    for index in [operand::INSIDE, operand::OUTSIDE] {
+        job.operands[index as usize].number = 1.0;
+    }
+    job.results[result::GRAD_INPUT as usize] = grad.as_mut_ptr();
+    (job.pre, job.inv, job.lim, job.half, job.below, job.above) = (1.0, 1.0, 1.0, 0.5, 1.0, 1.0);
     job.grad_scale = 1.0 / n as f32;
+    job.shape = job.required_shape();
     let mut total = 0.0;
     for first in (0..n).step_by(CHUNK) {
         work.totals.loss = 0.0;

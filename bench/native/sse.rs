@@ -79,6 +79,10 @@ impl Lanes for Sse {
     fn drop(self, mask: Self) -> Self {
         Self(unsafe { _mm_andnot_ps(mask.0, self.0) })
     }
+    #[inline(always)]
+    fn select(self, mask: Self, other: Self) -> Self {
+        Self(unsafe { _mm_or_ps(_mm_and_ps(mask.0, self.0), _mm_andnot_ps(mask.0, other.0)) })
+    }
 
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::{null_mut, write_bytes};
 
-use smooth_l1::job::{Job, count, kind, shape, want};
+use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
 use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
 use smooth_l1::tiles::{Totals, Work};
@@ -15,34 +15,34 @@ use crate::oracle::Form;
 /// One value for all elements, or one for each element, row or column.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operand<T> {
-    pub kind: u32,
+    pub layout: u32,
     pub values: Vec<T>,
 }
 
 impl<T: Copy> Operand<T> {
     pub fn number(value: T) -> Self {
-        Operand { kind: kind::NUMBER, values: vec![value] }
+        Operand { layout: layout::NUMBER, values: vec![value] }
     }
 
     pub fn full(values: Vec<T>) -> Self {
-        Operand { kind: kind::FULL, values }
+        Operand { layout: layout::FULL, values }
     }
 
     pub fn at(&self, i: usize, row_length: usize) -> T {
-        self.values[match self.kind {
-            kind::FULL => i,
-            kind::ROW => i / row_length,
-            kind::COLUMN => i % row_length,
+        self.values[match self.layout {
+            layout::FULL => i,
+            layout::ROW => i / row_length,
+            layout::COLUMN => i % row_length,
             _ => 0,
         }]
     }
 
     /// The values that the kernel reads from memory for `elements`.
     fn part(&self, elements: &Range<usize>, row_length: usize) -> Option<&[T]> {
-        match self.kind {
-            kind::FULL => Some(&self.values[elements.clone()]),
-            kind::ROW => Some(&self.values[rows(elements, row_length)]),
-            kind::COLUMN => Some(&self.values),
+        match self.layout {
+            layout::FULL => Some(&self.values[elements.clone()]),
+            layout::ROW => Some(&self.values[rows(elements, row_length)]),
+            layout::COLUMN => Some(&self.values),
             _ => None,
         }
     }
@@ -53,7 +53,7 @@ fn rows(elements: &Range<usize>, row_length: usize) -> Range<usize> {
     elements.start / row_length..elements.end.div_ceil(row_length)
 }
 
-/// The arrays of a job.
+/// The arrays of floats of a job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Name {
     Input,
@@ -73,6 +73,9 @@ pub enum Name {
 pub const OUTPUTS: [Name; 5] =
     [Name::Out, Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
+/// The weights of residuals below 0 and of all others.
+pub type Sides = [f32; 2];
+
 /// A job. Its shape and its curves follow from the rest.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -82,13 +85,16 @@ pub struct Case {
     pub form: Form,
     /// A number, or one for each column.
     pub threshold: Operand<f32>,
+    /// One pair, or one for each column.
+    pub sides: Operand<Sides>,
     pub input: Vec<f32>,
     pub target: Vec<f32>,
     pub row_length: usize,
     pub inside: Operand<f32>,
     pub outside: Operand<f32>,
     pub upstream: Operand<f32>,
-    pub direction: Option<Vec<f32>>,
+    /// One value for each element, or one number.
+    pub direction: Operand<f32>,
     pub mask: Operand<u8>,
     pub ignore_nan: bool,
     pub count: u32,
@@ -116,13 +122,14 @@ impl Case {
             more_shape: 0,
             form: if want & want::DELTA != 0 { Form::Huber } else { Form::SmoothL1 },
             threshold: Operand::number(1.3),
+            sides: Operand::number([1.0, 1.0]),
             input,
             target,
             row_length: 5,
             inside: Operand::number(1.0),
             outside: Operand::number(1.0),
             upstream: Operand::number(1.0),
-            direction: None,
+            direction: Operand::number(1.0),
             mask: Operand::number(1),
             ignore_nan: false,
             count: count::NOTHING,
@@ -139,32 +146,22 @@ impl Case {
         self.input.len()
     }
 
-    fn shape(&self) -> u32 {
-        let one = Operand::number(1.0);
-        let curves: Vec<_> = self.curves();
-        let of_number = |is: bool| is && self.threshold.kind == kind::NUMBER;
-        let more = self.count != count::NOTHING
-            || self.accumulate
-            || self.outputs.iter().any(|&name| name != Name::Out && name != Name::GradInput)
-            || self.want & want::UPSTREAM != 0 && self.upstream.kind != kind::FULL;
-        let bit = |is: bool, bit: u32| if is { bit } else { 0 };
-        self.more_shape
-            | bit(self.inside != one || self.outside != one, shape::WEIGHTED)
-            | bit(self.mask.kind != kind::NUMBER || self.ignore_nan, shape::MASKED)
-            | bit(of_number(curves[0].pre != 1.0), shape::SCALED)
-            | bit(!of_number(curves[0].lim.is_finite()), shape::COLUMNS)
-            | bit(more, shape::MORE)
+    fn has_columns(&self) -> bool {
+        self.threshold.layout == layout::COLUMN || self.sides.layout == layout::COLUMN
     }
 
-    fn curves(&self) -> Vec<CurveNumbers> {
-        let curve = |&threshold| {
-            let mut curve = curve_of(self.form, threshold);
+    /// The six numbers of each column, or those of all elements.
+    fn curves(&self) -> Vec<[f32; 6]> {
+        let curve = |column| {
+            let threshold = self.threshold.at(column, self.row_length);
+            let [pre, inv, lim, mut half] = curve_of(self.form, threshold);
             if self.want & want::CURVATURE != 0 {
-                curve.half = threshold;
+                half = threshold;
             }
-            curve
+            let [below, above] = self.sides.at(column, self.row_length);
+            [pre, inv, lim, half, below, above]
         };
-        self.threshold.values.iter().map(curve).collect()
+        (0..if self.has_columns() { self.row_length } else { 1 }).map(curve).collect()
     }
 
     /// The values of an operand that has one for each element.
@@ -172,13 +169,13 @@ impl Case {
         let operand = match name {
             Name::Input => return Some(&mut self.input),
             Name::Target => return Some(&mut self.target),
-            Name::Direction => return self.direction.as_mut(),
             Name::Inside => &mut self.inside,
             Name::Outside => &mut self.outside,
             Name::Upstream => &mut self.upstream,
+            Name::Direction => &mut self.direction,
             _ => return None,
         };
-        (operand.kind == kind::FULL).then_some(&mut operand.values)
+        (operand.layout == layout::FULL).then_some(&mut operand.values)
     }
 
     /// What an output holds before the job.
@@ -190,23 +187,12 @@ impl Case {
     }
 }
 
-/// The numbers of a curve, as the wrapper makes them of a threshold.
-#[derive(Clone, Copy)]
-struct CurveNumbers {
-    pre: f32,
-    inv: f32,
-    lim: f32,
-    half: f32,
-}
-
-const UNUSED: CurveNumbers =
-    CurveNumbers { pre: f32::NAN, inv: f32::NAN, lim: f32::NAN, half: f32::NAN };
-
-fn curve_of(form: Form, threshold: f32) -> CurveNumbers {
+/// `pre`, `inv`, `lim` and `half`, as the wrapper makes them of a threshold.
+fn curve_of(form: Form, threshold: f32) -> [f32; 4] {
     const UP: f32 = (1 << 24) as f32;
     const SMALLEST: f32 = f32::from_bits(1);
     let (pre, inv) = match (form, threshold) {
-        (Form::Huber, _) => return CurveNumbers { pre: 1.0, inv: 1.0, lim: threshold, half: 0.5 },
+        (Form::Huber, _) => return [1.0, 1.0, threshold, 0.5],
         (_, 0.0) => (UP, f32::MAX),
         (_, f32::INFINITY) => (SMALLEST, SMALLEST),
         _ => {
@@ -222,7 +208,7 @@ fn curve_of(form: Form, threshold: f32) -> CurveNumbers {
         }
     };
     let half = if threshold.is_finite() { threshold / 2.0 } else { 0.0 };
-    CurveNumbers { pre, inv, lim: 1.0, half }
+    [pre, inv, 1.0, half]
 }
 
 /// The inverse, rounded so that the slope at the threshold is exactly 1.
@@ -318,11 +304,6 @@ fn place_of(case: &Case, output: Name, elements: &Range<usize>) -> Range<usize> 
     }
 }
 
-/// The number of an operand that is one; else what ruins a result that it gets into.
-fn number_of(operand: &Operand<f32>) -> f32 {
-    if operand.kind == kind::NUMBER { operand.values[0] } else { f32::NAN }
-}
-
 /// Something that no operand has and that ruins whatever it gets into.
 const CANARY: f32 = 1.2345e30;
 
@@ -358,15 +339,13 @@ impl Memory {
             (Name::Inside, &case.inside),
             (Name::Outside, &case.outside),
             (Name::Upstream, &case.upstream),
+            (Name::Direction, &case.direction),
         ] {
             if let Some(values) = operand.part(elements, case.row_length) {
                 add(name, values);
             }
         }
-        if let Some(direction) = &case.direction {
-            add(Name::Direction, &direction[elements.clone()]);
-        }
-        if case.threshold.kind == kind::COLUMN {
+        if case.has_columns() {
             add(Name::Curves, &transpose(&case.curves()));
         }
         for (name, values) in OUTPUTS.into_iter().zip(outputs) {
@@ -380,44 +359,57 @@ impl Memory {
     }
 
     fn job(&mut self, case: &Case, elements: &Range<usize>) -> Job {
-        let curve = if case.threshold.kind == kind::NUMBER { case.curves()[0] } else { UNUSED };
-        Job {
+        // What ruins a result that it gets into.
+        const UNUSED: f32 = f32::NAN;
+        let curves = case.curves();
+        let [mut pre, mut inv, mut lim, mut half, mut below, mut above] = curves[0];
+        let curves_layout = if case.has_columns() { layout::COLUMN } else { layout::NUMBER };
+        if case.has_columns() {
+            [pre, inv, lim, half] = [UNUSED; 4];
+            let is_sided = |index: usize| curves.iter().any(|curve| curve[index] != 1.0);
+            [below, above] = [4, 5].map(|index| if is_sided(index) { UNUSED } else { 1.0 });
+        }
+        let mut operand = |name, layout, number: &[f32]| JobOperand {
+            layout,
+            pointer: self.place_of(name).cast_const().cast(),
+            number: if layout == layout::NUMBER { number[0] } else { UNUSED },
+        };
+        let mut job = Job {
             want: case.want,
-            shape: case.shape(),
-            input: self.place_of(Name::Input),
-            target: self.place_of(Name::Target),
+            shape: 0,
+            count: case.count,
+            accumulate: case.accumulate.into(),
+            ignore_nan: case.ignore_nan.into(),
             origin: elements.start,
             row_length: case.row_length,
             row_origin: elements.start / case.row_length,
-            pre: curve.pre,
-            inv: curve.inv,
-            lim: curve.lim,
-            half: curve.half,
-            curves_kind: case.threshold.kind,
-            curves: self.place_of(Name::Curves),
-            inside_kind: case.inside.kind,
-            inside: self.place_of(Name::Inside),
-            inside_number: number_of(&case.inside),
-            outside_kind: case.outside.kind,
-            outside: self.place_of(Name::Outside),
-            outside_number: number_of(&case.outside),
-            upstream_kind: case.upstream.kind,
-            upstream: self.place_of(Name::Upstream),
-            direction: self.place_of(Name::Direction),
-            mask_kind: case.mask.kind,
-            mask: self.mask.as_ptr().wrapping_add(self.mask_offset),
-            ignore_nan: case.ignore_nan.into(),
-            count: case.count,
+            pre,
+            inv,
+            lim,
+            half,
+            below,
+            above,
             scale: case.scale,
-            out: self.place_of(Name::Out),
             grad_scale: case.grad_scale,
-            grad_input: self.place_of(Name::GradInput),
-            grad_target: self.place_of(Name::GradTarget),
-            grad_inside: self.place_of(Name::GradInside),
-            grad_outside: self.place_of(Name::GradOutside),
             shift: case.shift,
-            accumulate: case.accumulate.into(),
-        }
+            operands: [
+                operand(Name::Input, layout::FULL, &[]),
+                operand(Name::Target, layout::FULL, &[]),
+                operand(Name::Inside, case.inside.layout, &case.inside.values),
+                operand(Name::Outside, case.outside.layout, &case.outside.values),
+                operand(Name::Upstream, case.upstream.layout, &case.upstream.values),
+                operand(Name::Direction, case.direction.layout, &case.direction.values),
+                operand(Name::Curves, curves_layout, &[UNUSED]),
+                JobOperand {
+                    layout: case.mask.layout,
+                    pointer: self.mask.as_ptr().wrapping_add(self.mask_offset),
+                    number: UNUSED,
+                },
+            ],
+            results: OUTPUTS.map(|name| self.place_of(name)),
+        };
+        job.shape = job.required_shape() | case.more_shape;
+        job
     }
 
     /// The array that `name` shares, or its own.
@@ -466,11 +458,6 @@ impl Array {
     }
 }
 
-fn transpose(curves: &[CurveNumbers]) -> Vec<f32> {
-    let all = |part: fn(&CurveNumbers) -> f32| curves.iter().map(part);
-    all(|curve| curve.pre)
-        .chain(all(|curve| curve.inv))
-        .chain(all(|curve| curve.lim))
-        .chain(all(|curve| curve.half))
-        .collect()
+fn transpose(curves: &[[f32; 6]]) -> Vec<f32> {
+    (0..6).flat_map(|index| curves.iter().map(move |curve| curve[index])).collect()
 }

@@ -90,6 +90,8 @@ struct Element {
     outside: f64,
     upstream: f64,
     direction: f64,
+    /// The weight of the side of 0 that `e` is on.
+    side: f64,
 }
 
 pub fn expected(case: &Case) -> Expected {
@@ -116,22 +118,25 @@ fn element(case: &Case, i: usize) -> Element {
     // The residual that has a place on the curve is an f32: the kink lies between two of them.
     let d = case.input[i] - case.target[i];
     let inside = case.inside.at(i, case.row_length);
+    let e = inside * d;
+    let [below, above] = case.sides.at(i, case.row_length);
     let has_upstream = case.want & want::UPSTREAM != 0;
     Element {
         counts: case.mask.at(i, case.row_length) != 0
             && !(case.ignore_nan && case.target[i].is_nan()),
         threshold: case.threshold.at(i, case.row_length).into(),
         d: d.into(),
-        e: (inside * d).into(),
+        e: e.into(),
         inside: inside.into(),
         outside: case.outside.at(i, case.row_length).into(),
         upstream: if has_upstream { case.upstream.at(i, case.row_length).into() } else { 1.0 },
-        direction: case.direction.as_ref().map_or(1.0, |direction| direction[i].into()),
+        direction: case.direction.at(i, case.row_length).into(),
+        side: if e < 0.0 { below } else { above }.into(),
     }
 }
 
 fn cost(case: &Case, element: &Element) -> f64 {
-    value(case.form, element.threshold, element.e)
+    element.side * value(case.form, element.threshold, element.e)
 }
 
 /// What an element adds to the loss.
@@ -139,7 +144,7 @@ fn summand(case: &Case, element: &Element) -> f64 {
     if case.want & want::SUM != 0 {
         return element.outside * cost(case, element);
     }
-    let pull = f64::from(case.grad_scale) * element.upstream * element.outside;
+    let pull = f64::from(case.grad_scale) * element.upstream * element.outside * element.side;
     pull * threshold_slope(case.form, element.threshold, element.e)
 }
 
@@ -181,13 +186,13 @@ fn output(case: &Case, name: Name, elements: &[Element]) -> Vec<Sum> {
 
 /// The two terms of an element's result.
 fn result(case: &Case, name: Name, element: &Element) -> [f64; 2] {
-    let Element { threshold, d, e, inside, outside, upstream, direction, .. } = *element;
+    let Element { threshold, d, e, inside, outside, upstream, direction, side, .. } = *element;
     let g = f64::from(case.grad_scale) * upstream;
-    let pull = g * outside * slope(case.form, threshold, e);
+    let pull = g * outside * side * slope(case.form, threshold, e);
     match name {
         Name::Out => [f64::from(case.scale) * outside * cost(case, element), 0.0],
         Name::GradInput if case.want & want::CURVATURE != 0 => {
-            let bend = curvature(case.form, threshold, e);
+            let bend = side * curvature(case.form, threshold, e);
             [g * outside * inside * inside * bend * direction, 0.0]
         }
         Name::GradInput => [pull * inside, 0.0],
