@@ -241,7 +241,9 @@ describe.each(backends)('%s', (_, smooth) => {
             ? `delta is the threshold of huberLoss; ${here}`
             : option === 'beta' || option === 'sigma'
               ? `${option} is the threshold of smoothL1Loss; ${here}`
-              : `there are ${known.join(', ')}`;
+              : option === 'Beta' && known.includes('beta')
+                ? `did you mean beta? There are ${known.join(', ')}`
+                : `there are ${known.join(', ')}`;
         texts.add(
           option,
           thrown(call, arrays),
@@ -595,7 +597,7 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
     [
       'an array of the kernel that was released, beside one of another length',
       () => smooth.l1Loss(released, smooth.float32(5)),
-      'RangeError: l1Loss: input has length 4 and target has length 5; they must be equal',
+      'TypeError: l1Loss: input was released by free(); make a new array',
     ],
     [
       'weights that fit rows and columns alike',

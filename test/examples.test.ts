@@ -5,7 +5,7 @@ import { format } from 'node:util';
 import { transformSync } from 'esbuild';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
-import { fresh, type Package } from './backends.ts';
+import { type Package, reloaded } from './backends.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
@@ -67,7 +67,7 @@ describe('examples', () => {
     expect(code.match(/console\.log\(/g)?.length ?? 0, 'all that is printed is said').toBe(
       wanted.length,
     );
-    expect(await run(code, await fresh())).toEqual(wanted);
+    expect(await run(code, await reloaded())).toEqual(wanted);
   });
 
   test('all fit the types', () => {
@@ -108,7 +108,7 @@ describe('examples', () => {
 
 test('every function, class and variable of the package is documented with an example', async () => {
   const text = sources.map(read).join('\n');
-  const names = Object.keys(await fresh());
+  const names = Object.keys(await reloaded());
   expect(names.length).toBeGreaterThan(20);
   const missing = names.filter((name) => {
     const declaration = new RegExp(

@@ -1,7 +1,7 @@
 // Hosts that lack something, or refuse it: `backend` tells what really runs, and results are right.
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { kernel } from '../ts/generated/kernel.ts';
-import { type Backend, fresh } from './backends.ts';
+import { type Backend, reloaded } from './backends.ts';
 
 const real = WebAssembly;
 afterEach(() => {
@@ -66,7 +66,7 @@ const hosts: [string, { [name: string]: unknown }, Backend][] = [
 describe.each(hosts)('%s', (_, globals, backend) => {
   test(`runs ${backend}, says so, and is right`, async () => {
     for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
-    const smooth = await fresh();
+    const smooth = await reloaded();
     // What will be tried first is all that is known before the first use.
     expect(smooth.backend).toBe(
       globals.WebAssembly === undefined && 'WebAssembly' in globals ? 'js' : 'wasm-shared',
@@ -86,11 +86,11 @@ describe.each(hosts)('%s', (_, globals, backend) => {
 });
 
 test('a host that compiles nothing runs a module that it is given', async () => {
-  const module = new real.Module(Buffer.from(kernel, 'base64'));
+  const module = new real.Module(Buffer.from(kernel, 'hex'));
   const Module = refuse(real.CompileError, csp);
   Module.prototype = real.Module.prototype;
   vi.stubGlobal('WebAssembly', replaced({ Module }));
-  const smooth = await fresh({ backend: 'wasm', module });
+  const smooth = await reloaded({ backend: 'wasm', module });
   expect(smooth.l1Loss(Float32Array.of(3), Float32Array.of(1))).toBe(2);
   expect(smooth.backend).toBe('wasm');
 });
@@ -107,7 +107,7 @@ test.each([
   '%s is not replaced by less where it is asked for',
   async (backend, globals, reason) => {
     for (const [name, value] of Object.entries(globals)) vi.stubGlobal(name, value);
-    const smooth = await fresh();
+    const smooth = await reloaded();
     expect(() => smooth.load({ backend })).toThrow(
       new Error(`smooth-l1 cannot run here (${reason})`),
     );
@@ -121,7 +121,7 @@ test.each([
   ['memory', 'TypeError: load: memory must be a WebAssembly.Memory, got an Object'],
 ])('without WebAssembly, load refuses a %s as ever', async (name, text) => {
   vi.stubGlobal('WebAssembly', undefined);
-  const smooth = await fresh();
+  const smooth = await reloaded();
   let error: unknown;
   try {
     smooth.load({ [name]: {} });

@@ -5,7 +5,7 @@ import vm from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compile } from '../ts/module.ts';
-import { type Backend, backends, fresh, type Package } from './backends.ts';
+import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
 import { expectSame } from './outcomes.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
@@ -31,7 +31,7 @@ const sizeOf = (smooth: Package): number => {
   return array.buffer.byteLength;
 };
 
-describe.each(backends)('%s: float32, uint8 and free', (_, smooth) => {
+describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
   test('a length gives as many zeros, at a multiple of 64 bytes', () => {
     for (const n of [0, 1, 15, 16, 17, 1000]) {
       using floats = smooth.float32(n);
@@ -133,10 +133,11 @@ describe.each(backends)('%s: float32, uint8 and free', (_, smooth) => {
     expect(thrown(() => smooth.free(array))).toBe(again);
     using next = smooth.float32(100);
     // The place has another owner now.
-    expect(next.byteOffset).toBe(array.byteOffset);
+    if (backend !== 'js') expect(next.byteOffset).toBe(array.byteOffset);
     expect(thrown(() => smooth.free(array))).toBe(again);
     using apart = smooth.float32(100);
-    expect(apart.byteOffset).not.toBe(next.byteOffset);
+    next.fill(3);
+    expect(apart).toEqual(new Float32Array(100));
   });
 
   test('empty arrays are released like others', () => {
@@ -174,47 +175,53 @@ describe.each(backends)('%s: float32, uint8 and free', (_, smooth) => {
   });
 
   test('an array of another package cannot be released', async () => {
-    const other = await fresh({ backend: smooth.backend, capacity: MiB });
+    const other = await reloaded({ backend: smooth.backend });
     using array = smooth.float32(4);
     expect(thrown(() => other.free(array))).toMatch(
       /^RangeError: free: the array is not in the kernel's memory/,
     );
   });
 
-  test('using releases at the end of the scope, also if it is left by an error', () => {
-    const left = bytesLeft(smooth);
-    let inside = left;
-    const scope = () => {
-      using array = smooth.float32(1000);
-      using mask = smooth.uint8(1000);
-      inside = bytesLeft(smooth);
-      throw new Error(`${array.length + mask.length}`);
-    };
-    expect(thrown(scope)).toBe('Error: 2000');
-    expect(inside).toBe(left - 4032 - 1024);
-    expect(bytesLeft(smooth)).toBe(left);
-  });
+  test.skipIf(backend === 'js')(
+    'using releases at the end of the scope, also if it is left by an error',
+    () => {
+      const left = bytesLeft(smooth);
+      let inside = left;
+      const scope = () => {
+        using array = smooth.float32(1000);
+        using mask = smooth.uint8(1000);
+        inside = bytesLeft(smooth);
+        throw new Error(`${array.length + mask.length}`);
+      };
+      expect(thrown(scope)).toBe('Error: 2000');
+      expect(inside).toBe(left - 4032 - 1024);
+      expect(bytesLeft(smooth)).toBe(left);
+    },
+  );
 
-  test('100,000 arrays that come and go leave the memory as it was', () => {
-    const kept: Float32Array[] = [];
-    let size = 0;
-    let left = 0;
-    for (let i = 0; i < 100_000; i++) {
-      const place = Math.imul(i, 0x9e3779b1) >>> 26;
-      if (kept[place]) smooth.free(kept[place]);
-      kept[place] = smooth.float32((Math.imul(i, 0x85ebca6b) >>> 20) + 1);
-      if (i === 5000) size = sizeOf(smooth);
-    }
-    for (const array of kept) smooth.free(array);
-    expect(sizeOf(smooth)).toBe(size);
-    left = bytesLeft(smooth);
-    // All that is left is one piece again, or can be had as one.
-    using all = smooth.float32(left / 4);
-    expect(all.length * 4).toBe(left);
-  });
+  test.skipIf(backend === 'js')(
+    '100,000 arrays that come and go leave the memory as it was',
+    () => {
+      const kept: Float32Array[] = [];
+      let size = 0;
+      let left = 0;
+      for (let i = 0; i < 100_000; i++) {
+        const place = Math.imul(i, 0x9e3779b1) >>> 26;
+        if (kept[place]) smooth.free(kept[place]);
+        kept[place] = smooth.float32((Math.imul(i, 0x85ebca6b) >>> 20) + 1);
+        if (i === 5000) size = sizeOf(smooth);
+      }
+      for (const array of kept) smooth.free(array);
+      expect(sizeOf(smooth)).toBe(size);
+      left = bytesLeft(smooth);
+      // All that is left is one piece again, or can be had as one.
+      using all = smooth.float32(left / 4);
+      expect(all.length * 4).toBe(left);
+    },
+  );
 });
 
-describe.each(backends.map(([backend]) => backend))('%s: the allocator', (backend) => {
+describe.each(['wasm-shared', 'wasm'] as const)('%s: the allocator', (backend) => {
   test('arrays never overlap, whatever comes and goes', async () => {
     const smooth = await fresh({ backend, capacity: MiB });
     const steps = fc.array(fc.tuple(fc.nat({ max: 15 }), fc.nat({ max: 900 })), { maxLength: 60 });
@@ -317,7 +324,8 @@ describe('a shared memory', () => {
   });
 });
 
-describe.each(['wasm', 'js'] as const)('%s: a memory of a fixed size', (backend) => {
+describe('a memory of a fixed size', () => {
+  const backend = 'wasm';
   test('says what was asked and what is left, which is true, and goes on', async () => {
     const smooth = await fresh({ backend, capacity: MiB });
     const left = bytesLeft(smooth);
@@ -335,20 +343,21 @@ describe.each(['wasm', 'js'] as const)('%s: a memory of a fixed size', (backend)
   });
 
   test('a call that cannot get what it needs takes nothing and writes nothing', async () => {
-    const columns = 1000;
-    const values = new Float32Array(3 * columns).fill(2);
+    const columns = 2000;
+    const n = 5 * columns;
+    const values = new Float32Array(n).fill(2);
     const beta = new Float32Array(columns).fill(1);
     const weights = { perColumn: new Float32Array(columns).fill(3) };
     // What it needs is asked for piece by piece: each time, another piece fails.
     const failed = new Set<string>();
-    for (const room of [0, 4, 15, 16, 20, 400, 404, 410, 420].map((kiB) => kiB * 1024)) {
+    for (const room of [0, 4, 480, 482, 490, 500, 520, 560].map((kiB) => kiB * 1024)) {
       const smooth = await fresh({ backend, capacity: MiB });
       using _ = smooth.float32((bytesLeft(smooth) - room) / 4);
       const before = bytesLeft(smooth);
-      const out = new Float32Array(3 * columns).fill(7);
+      const out = new Float32Array(n).fill(7);
       const options = { beta, insideWeights: weights, outsideWeights: weights, rowLength: columns };
       const call = () =>
-        smooth.smoothL1LossBackward(1, values, new Float32Array(3 * columns), { ...options, out });
+        smooth.smoothL1LossBackward(1, values, new Float32Array(n), { ...options, out });
       const text = thrown(call);
       if (text === 'nothing was thrown') continue;
       failed.add(text.replace(/, .*/, ''));
@@ -357,8 +366,8 @@ describe.each(['wasm', 'js'] as const)('%s: a memory of a fixed size', (backend)
       );
       expect(out.every((x) => x === 7)).toBe(true);
       // The room for copies stays, being of use to every call.
-      expect(before - bytesLeft(smooth)).toBeLessThan(400 * 1024);
-      if (room < 400 * 1024) expect(bytesLeft(smooth)).toBe(before);
+      expect(before - bytesLeft(smooth)).toBeLessThan(500 * 1024);
+      if (room < 480 * 1024) expect(bytesLeft(smooth)).toBe(before);
     }
     expect(failed.size).toBe(3);
   });
@@ -413,14 +422,14 @@ describe('load', () => {
   test.each(errors)('%o is refused, and changes nothing', async (options, text) => {
     const smooth = await fresh();
     expect(thrown(() => smooth.load(options))).toBe(text);
-    smooth.load({ backend: 'js', capacity: MiB });
+    smooth.load({ backend: 'js' });
     expect(smooth.backend).toBe('js');
   });
 
   test('comes once, and before the first use', async () => {
     const text = (backend: Backend) =>
       `Error: load: the kernel runs already (${backend}); load must come before the first use`;
-    const loaded = await fresh({ backend: 'js', capacity: MiB });
+    const loaded = await fresh({ backend: 'js' });
     expect(thrown(() => loaded.load())).toBe(text('js'));
     const used = await fresh();
     used.free(used.float32(1));
@@ -519,7 +528,7 @@ test('arrays whose memory is taken from the kernel are detached, not empty', asy
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });
   const takes = new Map<Package, (array: Float32Array) => unknown>([
     [
-      await fresh({ backend: 'js', capacity: MiB }),
+      await fresh({ backend: 'js' }),
       (array: Float32Array) =>
         structuredClone(array.buffer, { transfer: [array.buffer as ArrayBuffer] }),
     ],
@@ -540,7 +549,7 @@ class Four extends Float32Array {
   }
 }
 
-describe.each(backends)('%s: arrays from elsewhere', (_, smooth) => {
+describe.each(backends)('%s: arrays from elsewhere', (backend, smooth) => {
   const Resizable = ArrayBuffer as unknown as new (
     bytes: number,
     options: { maxByteLength: number },
@@ -631,6 +640,8 @@ describe.each(backends)('%s: arrays from elsewhere', (_, smooth) => {
     const here = () => smooth.float32(n);
     const there = () => new Float32Array(n);
     const rows = { rowLength: 5 };
+    // With plain JavaScript nothing has to be copied.
+    const isCopied = backend === 'js' ? 0 : 1;
     const bytes = (call: () => unknown): number => {
       const before = smooth.copiedBytes();
       call();
@@ -638,23 +649,31 @@ describe.each(backends)('%s: arrays from elsewhere', (_, smooth) => {
     };
     const { l1Loss, l1LossBackward, l1LossWithGrad } = smooth;
     expect(bytes(() => l1Loss(here(), here()))).toBe(0);
-    expect(bytes(() => l1Loss(there(), here()))).toBe(40);
-    expect(bytes(() => l1Loss(there(), there()))).toBe(80);
+    expect(bytes(() => l1Loss(there(), here()))).toBe(40 * isCopied);
+    expect(bytes(() => l1Loss(there(), there()))).toBe(80 * isCopied);
     expect(bytes(() => l1Loss(here(), here(), { reduction: 'none', out: here() }))).toBe(0);
-    expect(bytes(() => l1Loss(here(), here(), { reduction: 'none' }))).toBe(40);
-    expect(bytes(() => l1Loss(here(), here(), { reduction: 'rows', ...rows }))).toBe(8);
-    expect(bytes(() => l1Loss(here(), here(), { mask: new Uint8Array(n) }))).toBe(10);
-    expect(bytes(() => l1Loss(here(), here(), { weight: there() }))).toBe(40);
-    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(2), ...rows }))).toBe(8);
-    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(5), ...rows }))).toBe(20);
-    expect(bytes(() => l1LossWithGrad(there(), there(), there()))).toBe(120);
-    expect(bytes(() => l1LossWithGrad(here(), here(), there(), { accumulate: true }))).toBe(80);
-    expect(bytes(() => l1LossBackward(there(), here(), here(), { out: here() }))).toBe(40);
+    expect(bytes(() => l1Loss(here(), here(), { reduction: 'none' }))).toBe(40 * isCopied);
+    expect(bytes(() => l1Loss(here(), here(), { reduction: 'rows', ...rows }))).toBe(8 * isCopied);
+    expect(bytes(() => l1Loss(here(), here(), { mask: new Uint8Array(n) }))).toBe(10 * isCopied);
+    expect(bytes(() => l1Loss(here(), here(), { weight: there() }))).toBe(40 * isCopied);
+    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(2), ...rows }))).toBe(
+      8 * isCopied,
+    );
+    expect(bytes(() => l1Loss(here(), here(), { weight: new Float32Array(5), ...rows }))).toBe(
+      20 * isCopied,
+    );
+    expect(bytes(() => l1LossWithGrad(there(), there(), there()))).toBe(120 * isCopied);
+    expect(bytes(() => l1LossWithGrad(here(), here(), there(), { accumulate: true }))).toBe(
+      80 * isCopied,
+    );
+    expect(bytes(() => l1LossBackward(there(), here(), here(), { out: here() }))).toBe(
+      40 * isCopied,
+    );
     expect(
       bytes(() => l1LossBackward(1, here(), here(), { out: here(), gradTarget: there() })),
-    ).toBe(40);
+    ).toBe(40 * isCopied);
     const long = () => new Float32Array(100_000);
-    expect(bytes(() => l1LossWithGrad(long(), long(), long()))).toBe(1_200_000);
+    expect(bytes(() => l1LossWithGrad(long(), long(), long()))).toBe(1_200_000 * isCopied);
   });
 
   test('copy "throw" lets all pass that is in place', () => {

@@ -97,7 +97,7 @@ describe.each(SCRIPTS)('%s', (file) => {
 });
 
 test('index.js has the kernel in it, once for both memories, the entries for other hosts have not', () => {
-  const kernel = readFileSync(`${root}dist/smooth_l1.wasm`).toString('base64');
+  const kernel = readFileSync(`${root}dist/smooth_l1.wasm`).toString('hex');
   expect(SCRIPTS.filter((file) => read(`dist/${file}`).includes(kernel))).toEqual(['index.js']);
 });
 

@@ -447,7 +447,7 @@ describe('setNumThreads', () => {
   });
 
   test.each(['wasm', 'js'] as const)('the backend "%s" has no threads', async (backend) => {
-    const smooth = await fresh({ backend, capacity: 2 ** 24 });
+    const smooth = fresh({ backend });
     const message = await smooth.setNumThreads(2).catch(String);
     expect(message).toMatch(headers);
     expect(message).toContain(`the backend here is "${backend}"`);

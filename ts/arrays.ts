@@ -1,7 +1,7 @@
 // Arrays in the kernel's memory.
-import { describe, isArrayOf, lengthOf } from './check.ts';
-import { setStamp, stampOf } from './heap.ts';
+import { bufferOf, describe, isArrayOf, lengthOf } from './check.ts';
 import { theKernel } from './kernel.ts';
+import { Stamp } from './stamp.ts';
 
 /** An array in the kernel's memory, that a `using` declaration releases. */
 export type KernelArray<T> = T & Disposable;
@@ -59,17 +59,17 @@ function make<T extends Float32Array | Uint8Array>(
   const length = values ? values.length : (source as number);
   if (!Number.isInteger(length) || length < 0)
     throw new RangeError(`${name}: the length must be an integer from 0, got ${length}`);
-  const { heap } = theKernel();
-  const offset = heap.allocate(length * type.BYTES_PER_ELEMENT, name);
-  const array = new type(heap.f32.buffer, offset, length);
+  const { home } = theKernel();
+  const [buffer, offset] = home.make(length * type.BYTES_PER_ELEMENT, name);
+  const array = new type(buffer, offset, length);
   try {
     if (values) array.set(values);
     else array.fill(0);
   } catch (error) {
-    heap.release(offset);
+    home.release(offset);
     throw new TypeError(`${name}: the values must be numbers (${(error as Error).message})`);
   }
-  setStamp(array, offset, type.BYTES_PER_ELEMENT === 4 && heap.lasts ? length : -1);
+  new Stamp(array, home, offset);
   if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
   return array as KernelArray<T>;
 }
@@ -107,15 +107,12 @@ export function free(array: Float32Array | Uint8Array): void {
     throw new TypeError(
       `free: expected an array that float32() or uint8() made, got ${describe(array)}`,
     );
-  const { heap } = theKernel();
-  const stamp = stampOf(array);
-  if (!stamp || stamp.offset < 0)
+  const stamp = Stamp.of(array);
+  if (!stamp || stamp.isReleased)
     throw new RangeError(
-      heap.offsetOf(array) < 0
-        ? "free: the array is not in the kernel's memory; float32() makes arrays there"
-        : 'free: the array was released before, or is a view on one that float32() or uint8() made',
+      stamp || theKernel().home.has(bufferOf(array))
+        ? 'free: the array was released before, or is a view on one that float32() or uint8() made'
+        : "free: the array is not in the kernel's memory; float32() makes arrays there",
     );
-  heap.release(stamp.offset);
-  stamp.offset = -1;
-  stamp.floats = -1;
+  stamp.release();
 }

@@ -51,14 +51,8 @@ export function byteOffsetOf(array: ArrayBufferView): number {
   return getByteOffset.call(array) as number;
 }
 
-/** The same elements as an array that is nothing else: `array` may be of a subclass. */
-export function plainView<T extends Float32Array | Uint8Array>(array: T): T {
-  const type = tagOf.call(array) === 'Uint8Array' ? Uint8Array : Float32Array;
-  return new type(bufferOf(array) as ArrayBuffer, byteOffsetOf(array), elements(array)) as T;
-}
-
-/** A detached array looks like an empty one, except that its methods throw. */
-function checkAttached(fn: string, name: string, array: Float32Array | Uint8Array): void {
+/** Throws for a detached array. It looks like an empty one, except that its methods throw. */
+export function checkAttached(fn: string, name: string, array: Float32Array | Uint8Array): void {
   try {
     indexOf.call(array, 0);
   } catch {

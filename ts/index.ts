@@ -4,10 +4,18 @@
  * @module
  */
 export { float32, free, type KernelArray, uint8 } from './arrays.ts';
-export { copiedBytes } from './job.ts';
-export { type Backend, backend, type LoadOptions, load } from './kernel.ts';
+export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './distance.ts';
+export type {
+  BackwardFunction,
+  CallOptions,
+  DoubleBackwardFunction,
+  HessianFunction,
+  LossFunction,
+  ThresholdGradFunction,
+  WithGradFunction,
+} from './functions.ts';
+export { type Backend, backend, copiedBytes, type LoadOptions, load } from './kernel.ts';
 export {
-  type CallOptions,
   HuberLoss,
   type HuberOptions,
   huberLoss,
@@ -20,6 +28,11 @@ export {
   l1Loss,
   l1LossBackward,
   l1LossWithGrad,
+  QuantileHuberLoss,
+  type QuantileHuberOptions,
+  quantileHuberLoss,
+  quantileHuberLossBackward,
+  quantileHuberLossWithGrad,
   SmoothL1Loss,
   type SmoothL1Options,
   smoothL1Loss,
@@ -37,9 +50,9 @@ export type {
   LossOf,
   LossOptions,
   OutOption,
+  QuantileHuberThreshold,
   Reduction,
   SmoothL1Threshold,
   Weights,
 } from './options.ts';
 export { getNumThreads, setNumThreads, type ThreadOptions, type WorkerLike } from './threads.ts';
-export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './worksheet.ts';

@@ -1,178 +1,148 @@
-// Fills the kernel's job with what a call computes.
-import { plainView } from './check.ts';
-import { type Curve, curveOf } from './curve.ts';
-import { field, JOB_WORDS, kind, shape } from './generated/job.ts';
-import type { Kernel } from './kernel.ts';
-import { checkThreshold, type Settings } from './options.ts';
-import { checkLength, type Field, type Part, type Request } from './request.ts';
+// The words of a job, the struct of crate/job.rs in the kernel's memory. Nobody else writes them.
 
-/** Elements that are copied at once: in and out of the second-level cache. */
-export const PIECE = 8192;
-const SLOT_BYTES = 4 * (PIECE + 16);
-const SLOTS = 12;
+import { Binding } from './bind.ts';
+import {
+  field,
+  JOB_WORDS,
+  layout,
+  OPERAND_WORDS,
+  OPERANDS,
+  RESULTS,
+  want,
+} from './generated/job.ts';
+import { type Plan, slot } from './plan.ts';
 
-let copied = 0;
-/** The place of all copies, once there are any. */
-let stage = 0;
-/** The settings that the job holds, if it holds those of a plain pass. */
-let held: Settings | undefined;
+/** Bytes that a job takes. */
+export const JOB_BYTES = 4 * JOB_WORDS;
 
-/**
- * How many bytes were copied so far, into the kernel's memory or out of it, because an array of a
- * call was elsewhere. It stays 0 as long as all arrays are made by `float32()`.
- *
- * @example
- * ```ts
- * import { copiedBytes, float32, l1Loss } from 'smooth-l1';
- * const before = copiedBytes();
- * l1Loss(float32(10), float32(10));
- * console.log(copiedBytes() - before); // 0
- * l1Loss(new Float32Array(10), new Float32Array(10));
- * console.log(copiedBytes() - before); // 80
- * ```
- */
-export function copiedBytes(): number {
-  return copied;
+/** Views on the kernel's memory; they are renewed when it grows. */
+export interface Views {
+  readonly u32: Uint32Array;
+  readonly f32: Float32Array;
+  readonly f64: Float64Array;
 }
 
-/** Copies an array, which is of no subclass, to a place in the kernel's memory. */
-export function copyIn(kernel: Kernel, array: Float32Array | Uint8Array, place: number): void {
-  const { length } = array;
-  if (array.BYTES_PER_ELEMENT === 4) copyFloatsIn(kernel, array as Float32Array, place, length);
-  else {
-    kernel.heap.u8.set(array, place);
-    copied += length;
-  }
-}
+/** The functions of crate/lib.rs, as wasm-bindgen typed them. */
+export type Exports = Pick<
+  typeof import('./generated/smooth_l1.d.ts'),
+  'run' | 'prepare' | 'work_size'
+>;
 
-/** The same for `n` floats, of which a subclass may say something else. */
-export function copyFloatsIn(
-  { heap }: Kernel,
-  array: Float32Array,
-  place: number,
-  n: number,
-): void {
-  heap.f32.set(array, place >>> 2);
-  copied += 4 * n;
-}
+export class Job {
+  /** Its byte offset in the kernel's memory. */
+  readonly address: number;
+  readonly #word: number;
+  readonly #views: Views;
+  readonly #kernel: Exports;
+  readonly binding = new Binding();
+  #plan: Plan | undefined;
+  /** What the pointers were written for; -1 if they have to be written. */
+  #pointed = -1;
+  #wanted = 0;
+  #counted = 0;
+  /** Whether the kernel has to see the words that it derives others from. */
+  #isStale = false;
 
-/** Copies from a place in the kernel's memory to `array`, from element `first` on. */
-export function copyOut(
-  { heap }: Kernel,
-  place: number,
-  array: Float32Array | Uint8Array,
-  first: number,
-  n: number,
-): void {
-  array.set(heap.f32.subarray(place >>> 2, (place >>> 2) + n), first);
-  copied += 4 * n;
-}
-
-/** True if arrays of that length may be copied, a piece at most, and there is a place for them. */
-export function mayStage(settings: Settings, n: number): boolean {
-  return n <= PIECE && stage !== 0 && !settings.forbidsCopy;
-}
-
-/** The place of copy number `index`. */
-export function slotOf(index: number): number {
-  return stage + index * SLOT_BYTES;
-}
-
-/** Makes the job that of a plain pass with these settings. */
-export function holdPlain(kernel: Kernel, settings: Settings): void {
-  if (held === settings) return;
-  clear(kernel);
-  writeCurve(kernel, curveOf(settings.form, settings.threshold as number));
-  held = settings;
-}
-
-function clear(kernel: Kernel): void {
-  const { u32, f32 } = kernel.heap;
-  const job = kernel.job >>> 2;
-  u32.fill(0, job, job + JOB_WORDS);
-  for (const name of ['inside_number', 'outside_number', 'scale', 'grad_scale'] as const)
-    f32[job + field[name]] = 1;
-  held = undefined;
-}
-
-function writeCurve(kernel: Kernel, numbers: Curve, isCurvature = false): void {
-  const { u32, f32 } = kernel.heap;
-  const job = kernel.job >>> 2;
-  f32[job + field.pre] = numbers.pre;
-  f32[job + field.inv] = numbers.inv;
-  f32[job + field.lim] = numbers.lim;
-  f32[job + field.half] = isCurvature ? numbers.kink : numbers.half;
-  u32[job + field.shape] =
-    (numbers.pre === 1 ? 0 : shape.SCALED) | (numbers.lim === Infinity ? shape.COLUMNS : 0);
-}
-
-/** Finds a place in the kernel's memory for everything, and fills the job. */
-export function place(kernel: Kernel, request: Request, parts: Part[], taken: number[]): void {
-  const { fn, settings } = request;
-  const { heap } = kernel;
-  const elsewhere = parts.filter((part) => part.offset < 0);
-  if (settings.forbidsCopy && elsewhere[0])
-    throw new TypeError(
-      `${fn}: ${elsewhere[0].name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${elsewhere[0].field === 'mask' ? 'uint8' : 'float32'}() makes arrays there`,
-    );
-  const take = (bytes: number): number => {
-    const offset = heap.allocate(bytes, fn);
-    taken.push(offset);
-    return offset;
-  };
-  const curves = curvesOf(request);
-  const curvesAt = curves ? take(curves.byteLength) : 0;
-  if (elsewhere.length > 0 && stage === 0) stage = heap.allocate(SLOTS * SLOT_BYTES, fn);
-  for (const [index, part] of elsewhere.entries()) {
-    if (part.is === kind.COLUMN) {
-      part.offset = take(part.array.byteLength);
-      copyIn(kernel, part.array, part.offset);
-    } else part.slot = slotOf(index);
+  constructor(views: Views, kernel: Exports, address: number) {
+    this.address = address;
+    this.#word = address >>> 2;
+    this.#views = views;
+    this.#kernel = kernel;
   }
 
-  clear(kernel);
-  const { u32, f32 } = heap;
-  const job = kernel.job >>> 2;
-  if (curves) {
-    f32.set(curves, curvesAt >>> 2);
-    u32[job + field.curves_kind] = kind.COLUMN;
-    u32[job + field.curves] = curvesAt;
-    u32[job + field.shape] = shape.COLUMNS;
-  } else
-    writeCurve(
-      kernel,
-      curveOf(settings.form, settings.threshold as number),
-      request.curvature !== undefined,
-    );
-  u32[job + field.row_length] = settings.rowLength;
-  for (const part of parts) {
-    u32[job + field[part.field]] = part.offset;
-    const kindField = `${part.field}_kind`;
-    if (kindField in field) u32[job + field[kindField as Field]] = part.is;
+  /** Makes it the job of `plan`, if it is not already. */
+  hold(plan: Plan): void {
+    if (this.#plan === plan) return;
+    this.#views.u32.set(plan.words, this.#word);
+    this.#plan = plan;
+    this.#wanted = plan.want;
+    this.#counted = 0;
+    this.#isStale = true;
+    this.#pointed = -1;
+    this.binding.forget();
   }
-  const { insideWeights, outsideWeights } = settings;
-  if (typeof insideWeights === 'number') f32[job + field.inside_number] = insideWeights;
-  if (typeof outsideWeights === 'number') f32[job + field.outside_number] = outsideWeights;
-  u32[job + field.ignore_nan] = Number(settings.ignoresNaN);
-  let is = u32[job + field.shape] as number;
-  if (insideWeights !== undefined || outsideWeights !== undefined) is |= shape.WEIGHTED;
-  if (settings.mask !== undefined || settings.ignoresNaN) is |= shape.MASKED;
-  u32[job + field.shape] = is;
-}
 
-/** The curves of thresholds by column, or undefined where there is one for all. */
-function curvesOf({ fn, settings, curvature }: Request): Float32Array | undefined {
-  const { threshold, thresholdName, rowLength, form } = settings;
-  if (typeof threshold === 'number') return undefined;
-  checkLength(fn, thresholdName, threshold, rowLength, 'one for each column');
-  const curves = new Float32Array(4 * rowLength);
-  for (const [column, value] of plainView(threshold).entries()) {
-    checkThreshold(fn, `${thresholdName}[${column}]`, value);
-    const numbers = curveOf(form, thresholdName === 'sigma' ? 1 / (value * value) : value);
-    curves[column] = numbers.pre;
-    curves[rowLength + column] = numbers.inv;
-    curves[2 * rowLength + column] = numbers.lim;
-    curves[3 * rowLength + column] = curvature ? numbers.kink : numbers.half;
+  /** Has the pointers written anew. */
+  forget(): void {
+    this.#pointed = -1;
   }
-  return curves;
+
+  /** What the next runs compute and count. */
+  want(wanted: number, counted: number): void {
+    if (this.#wanted === wanted && this.#counted === counted) return;
+    const { u32 } = this.#views;
+    u32[this.#word + field.want] = wanted;
+    u32[this.#word + field.count] = counted;
+    this.#wanted = wanted;
+    this.#counted = counted;
+    this.#isStale = true;
+  }
+
+  /** Points to the arrays of a call, and to those alone of its results that are wanted. */
+  point(wanted: number): void {
+    if (this.#pointed === wanted) return;
+    this.pointFrom(wanted, 0, 0);
+    this.#pointed = wanted;
+  }
+
+  /** The same, from an element and its row on. */
+  pointFrom(wanted: number, element: number, row: number): void {
+    const { u32 } = this.#views;
+    const losses = (wanted & (want.STORE | want.ROWS)) !== 0;
+    const gradients = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
+    for (const bound of this.binding.list) {
+      const at = bound.slot;
+      // Curves are made of these.
+      if (at >= slot.THRESHOLD) continue;
+      let { place } = bound;
+      if (bound.buffer === undefined && bound.layout !== layout.COLUMN)
+        place += bound.bytesPerElement * (bound.layout === layout.ROW ? row : element);
+      if (!bound.isResult) {
+        const word = this.#word + OPERANDS + OPERAND_WORDS * at;
+        if (u32[word] !== bound.layout) {
+          u32[word] = bound.layout;
+          this.#isStale = true;
+        }
+        u32[word + 1] = place;
+      } else {
+        const word = this.#word + RESULTS + at - slot.OUT;
+        if (!(at === slot.OUT ? losses : gradients)) place = 0;
+        if ((u32[word] === 0) !== (place === 0)) this.#isStale = true;
+        u32[word] = place;
+      }
+    }
+  }
+
+  /** The numbers that gradients are multiplied by, and that is taken from a loss before. */
+  gradients(scale: number, shift: number): void {
+    const { f32 } = this.#views;
+    f32[this.#word + field.grad_scale] = scale;
+    f32[this.#word + field.shift] = shift;
+  }
+
+  /** Pointers are the places of this element, and of this row. */
+  window(element: number, row: number): void {
+    const { u32 } = this.#views;
+    u32[this.#word + field.origin] = element;
+    u32[this.#word + field.row_origin] = row;
+  }
+
+  /** Computes `n` elements from `first` on, and adds to the totals at `work`. */
+  run(first: number, n: number, work: number): void {
+    this.prepare();
+    this.#kernel.run(this.address, first, n, work);
+  }
+
+  /** Has the kernel derive what it derives of the words. */
+  prepare(): void {
+    if (!this.#isStale) return;
+    this.#kernel.prepare(this.address);
+    this.#isStale = false;
+  }
+
+  /** A copy of the words for other threads. */
+  copyTo(words: Uint32Array): void {
+    this.prepare();
+    words.set(this.#views.u32.subarray(this.#word, this.#word + JOB_WORDS));
+  }
 }

@@ -1,12 +1,16 @@
-// The kernel that is really running, started on first use.
+// The kernel: a memory, the module over it, and all state of a call. Several can exist; the functions
+// of the package use one, which starts on first use.
 
 import { CAPACITY, compile } from '#module';
+import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
-import type { Exports } from './exports.ts';
-import { JOB_WORDS } from './generated/job.ts';
-import { fixedMemory, Heap, PAGE, sharedMemory } from './heap.ts';
+import { fixedMemory, Heap, type Home, PAGE, sharedMemory } from './heap.ts';
+import { type Exports, JOB_BYTES, Job, type Views } from './job.ts';
 import { checkNames } from './options.ts';
-import { createPlainKernel } from './plain-kernel.ts';
+import { createPlainKernel, PlainHome } from './plain-kernel.ts';
+import type { Plan } from './plan.ts';
+import { Stage } from './stage.ts';
+import { Sums } from './walk.ts';
 
 /**
  * What computes: `"wasm-shared"`, WebAssembly SIMD over a shared memory that grows; `"wasm"`, the
@@ -17,30 +21,166 @@ export type Backend = 'wasm-shared' | 'wasm' | 'js';
 /** Options of {@link load}. */
 export interface LoadOptions {
   /** The backend to use. Without it, the first that works. */
-  backend?: Backend;
+  backend?: Backend | undefined;
   /** The compiled kernel, for hosts that do not compile bytes: `smooth_l1_shared.wasm` for a shared memory, else `smooth_l1.wasm`. */
-  module?: WebAssembly.Module;
+  module?: WebAssembly.Module | undefined;
   /** The memory to work in. What it holds stays untouched: the kernel uses what it adds by growing. */
-  memory?: WebAssembly.Memory;
-  /** Bytes of a memory that cannot grow (backends `"wasm"` and `"js"`). Default 256 MiB, on Cloudflare Workers 48 MiB. */
-  capacity?: number;
+  memory?: WebAssembly.Memory | undefined;
+  /** Bytes of memory: the most that `"wasm-shared"` grows to (default 4 GiB), all that `"wasm"` has (default 256 MiB, on Cloudflare Workers 48 MiB). */
+  capacity?: number | undefined;
 }
 
-/** A running kernel: its heap, and the places in it of the job and of the working memory. */
-export interface Kernel {
+/** Threads that take a part of long calls. */
+export interface Helpers {
+  readonly threads: number;
+  /** Computes the elements `first .. first + n` together, and adds to the kernel's sums; false, having done nothing, if that takes longer. */
+  share(job: Job, first: number, n: number, chunk: number): boolean;
+  /** Releases memory of a call that has ended, as soon as no thread reads it. */
+  release(offsets: number[]): void;
+}
+
+/** Jobs whose words are kept. A loop over a few losses finds its words in place: 80 ns a call. */
+const JOBS = 16;
+
+/** What a kernel is made of. */
+interface Parts {
   readonly backend: Backend;
-  readonly heap: Heap;
-  readonly run: Exports['run'];
-  readonly module: WebAssembly.Module | undefined;
-  readonly memory: WebAssembly.Memory | undefined;
-  readonly job: number;
+  /** Where arrays are made. */
+  readonly home: Home;
+  /** Views on the memory that jobs and sums are in. */
+  readonly views: Views;
+  readonly exports: Exports;
+  /** Undefined where arrays are used wherever they are. */
+  readonly stage: Stage | undefined;
+  /** The byte offset of the working memory. */
+  readonly work: number;
+  /** The byte offset of the jobs. */
+  readonly jobs: number;
+  readonly module?: WebAssembly.Module;
+  readonly memory?: WebAssembly.Memory;
+}
+
+export class Kernel {
+  readonly backend: Backend;
+  readonly home: Home;
+  readonly views: Views;
+  readonly stage: Stage | undefined;
   readonly work: number;
   readonly workBytes: number;
+  readonly module: WebAssembly.Module | undefined;
+  readonly memory: WebAssembly.Memory | undefined;
+  readonly sums = new Sums();
+  /** The threads of `setNumThreads`. */
+  helpers: Helpers | undefined = undefined;
+  readonly #jobs: readonly Job[];
+  /** Memory that the running call took for itself. */
+  #taken: number[] = [];
+
+  constructor(parts: Parts) {
+    const { backend, home, views, exports, stage, work, jobs, module, memory } = parts;
+    this.backend = backend;
+    this.home = home;
+    this.views = views;
+    this.stage = stage;
+    this.work = work;
+    this.workBytes = exports.work_size();
+    this.module = module;
+    this.memory = memory;
+    this.#jobs = Array.from(
+      { length: JOBS },
+      (_, i) => new Job(views, exports, jobs + i * JOB_BYTES),
+    );
+  }
+
+  /** The job of a plan, with all words that are the same for each call. */
+  jobOf(plan: Plan): Job {
+    const job = this.#jobs[plan.id & (JOBS - 1)] as Job;
+    job.hold(plan);
+    return job;
+  }
+
+  /** The arrays of the job at that byte offset. */
+  bindingAt(address: number): Binding {
+    const index = (address - (this.#jobs[0] as Job).address) / JOB_BYTES;
+    return (this.#jobs[index] as Job).binding;
+  }
+
+  /** Takes memory until the call ends. */
+  take(bytes: number, fn: string): number {
+    const offset = this.home.allocate(bytes, fn);
+    this.#taken.push(offset);
+    return offset;
+  }
+
+  /** Ends a call. */
+  end(): void {
+    if (this.#taken.length === 0) return;
+    const taken = this.#taken;
+    this.#taken = [];
+    if (this.helpers) this.helpers.release(taken);
+    else for (const offset of taken) this.home.release(offset);
+  }
 }
 
-const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
+/** A kernel in WebAssembly. */
+function wasmKernel(
+  backend: 'wasm-shared' | 'wasm',
+  { module: given, memory: owned, capacity }: LoadOptions,
+): Kernel {
+  if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
+  const isShared = backend === 'wasm-shared';
+  const module = given ?? compile(isShared);
+  if (!module) throw new Error('this entry has no such module');
+  const memory = owned ?? (isShared ? sharedMemory(capacity) : fixedMemory(capacity ?? CAPACITY));
+  if (!memory) throw new Error('this host has no shared memory');
+  const exports = new WebAssembly.Instance(module, { env: { memory } })
+    .exports as unknown as Exports;
+  // The memory's owner had its views before: an unshared one is grown once, here.
+  const start =
+    owned && !isShared ? owned.grow(Math.ceil((capacity ?? CAPACITY) / PAGE)) * PAGE : 0;
+  const heap = new Heap(
+    isShared ? { kind: 'growing', memory } : { kind: 'fixed', memory, start, isOwned: !owned },
+  );
+  return new Kernel({
+    backend,
+    home: heap,
+    views: heap,
+    exports,
+    stage: new Stage(heap),
+    work: heap.allocate(exports.work_size(), 'smooth-l1'),
+    jobs: heap.allocate(JOBS * JOB_BYTES, 'smooth-l1'),
+    module,
+    memory,
+  });
+}
 
-let kernel: Kernel | undefined;
+/** A kernel in plain JavaScript. It has no memory but for its jobs and sums. */
+function plainKernel(): Kernel {
+  const work = JOBS * JOB_BYTES;
+  const buffer = new ArrayBuffer(work + 64);
+  const views = {
+    u32: new Uint32Array(buffer),
+    f32: new Float32Array(buffer),
+    f64: new Float64Array(buffer),
+  };
+  const exports = createPlainKernel(views, (address) => kernel.bindingAt(address));
+  const kernel = new Kernel({
+    backend: 'js',
+    home: new PlainHome(),
+    views,
+    exports,
+    stage: undefined,
+    work,
+    jobs: 0,
+  });
+  return kernel;
+}
+
+/** The kernel that functions use. */
+let current: Kernel | undefined;
+
+/** What will be tried first. */
+const FIRST: Backend = typeof WebAssembly === 'object' ? 'wasm-shared' : 'js';
 
 /**
  * What is really running. Before the first use it is what will be tried first.
@@ -51,18 +191,51 @@ let kernel: Kernel | undefined;
  * if (backend === 'js') console.warn('No WebAssembly SIMD here: losses will be slow.');
  * ```
  */
-export let backend: Backend = typeof WebAssembly === 'object' ? 'wasm-shared' : 'js';
+export let backend: Backend = FIRST;
 
 /** The kernel, started if it is not running yet. */
 export function theKernel(): Kernel {
-  return kernel ?? start({});
+  if (current === undefined) use(startKernel({}));
+  return current as unknown as Kernel;
 }
+
+/** The kernel, if it is running. */
+export function runningKernel(): Kernel | undefined {
+  return current;
+}
+
+/** Has functions use this kernel from now on; without one, the next use starts one. */
+export function use(kernel: Kernel | undefined): void {
+  current = kernel;
+  backend = kernel?.backend ?? FIRST;
+}
+
+/**
+ * How many bytes were copied so far, into the kernel's memory or out of it, because an array of a
+ * call was elsewhere. It stays 0 as long as all arrays are made by `float32()`, and with the
+ * backend `"js"`, which uses arrays wherever they are.
+ *
+ * @example
+ * ```ts
+ * import { copiedBytes, float32, l1Loss } from 'smooth-l1';
+ * const before = copiedBytes();
+ * l1Loss(float32(10), float32(10));
+ * console.log(copiedBytes() - before); // 0
+ * l1Loss(new Float32Array(10), new Float32Array(10));
+ * console.log(copiedBytes() - before); // 80
+ * ```
+ */
+export function copiedBytes(): number {
+  return current?.stage?.copied ?? 0;
+}
+
+const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
 
 /**
  * Starts the kernel, for hosts that must supply its module or its memory, and for choosing a
  * backend. Nobody else needs to call it: the kernel starts on first use.
  *
- * @throws {TypeError} if an option has the wrong type.
+ * @throws {TypeError} if an option has the wrong type, or has no use.
  * @throws {RangeError} if an option has a wrong value.
  * @throws {Error} if the kernel runs already, or if what is asked for cannot run here.
  * @example
@@ -86,11 +259,16 @@ export function load(options: LoadOptions = {}): void {
     if (!(capacity >= 2 ** 20 && capacity < 2 ** 32))
       throw new RangeError(`load: capacity must be from 1 MiB to less than 4 GiB, got ${capacity}`);
   }
-  if (kernel)
+  for (const [name, value] of Object.entries({ module, memory, capacity }))
+    if (wanted === 'js' && value !== undefined)
+      throw new TypeError(
+        `load: ${name} has no use with backend "js", which has no memory of its own`,
+      );
+  if (current)
     throw new Error(
-      `load: the kernel runs already (${kernel.backend}); load must come before the first use`,
+      `load: the kernel runs already (${current.backend}); load must come before the first use`,
     );
-  start(options);
+  use(startKernel({ backend: wanted, module, memory, capacity }));
 }
 
 function checkInstance(name: string, type: 'Module' | 'Memory', value: unknown): void {
@@ -99,66 +277,20 @@ function checkInstance(name: string, type: 'Module' | 'Memory', value: unknown):
     throw new TypeError(`load: ${name} must be a WebAssembly.${type}, got ${describe(value)}`);
 }
 
-function start(options: LoadOptions): Kernel {
-  const { capacity = CAPACITY } = options;
-  const isShared = options.memory && options.memory.buffer.constructor.name === 'SharedArrayBuffer';
-  const wanted = options.backend ?? (options.memory && (isShared ? 'wasm-shared' : 'wasm'));
+/** Starts the first kernel that works. */
+export function startKernel(options: LoadOptions): Kernel {
+  const { memory } = options;
+  const isShared = memory && memory.buffer.constructor.name === 'SharedArrayBuffer';
+  const wanted = options.backend ?? (memory && (isShared ? 'wasm-shared' : 'wasm'));
   // Who gives a module wants it used.
   const candidates = wanted ? [wanted] : options.module ? BACKENDS.slice(0, 2) : BACKENDS;
   const reasons: string[] = [];
   for (const candidate of candidates) {
     try {
-      kernel = candidate === 'js' ? startPlain(capacity) : startWasm(candidate, options, capacity);
-      backend = candidate;
-      return kernel;
+      return candidate === 'js' ? plainKernel() : wasmKernel(candidate, options);
     } catch (error) {
       reasons.push(`${candidate}: ${(error as Error).message}`);
     }
   }
   throw new Error(`smooth-l1 cannot run here (${reasons.join('; ')})`);
-}
-
-function startWasm(
-  backend: 'wasm-shared' | 'wasm',
-  options: LoadOptions,
-  capacity: number,
-): Kernel {
-  if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
-  const shared = backend === 'wasm-shared';
-  const module = options.module ?? compile(shared);
-  if (!module) throw new Error('this entry has no such module');
-  const memory = options.memory ?? (shared ? sharedMemory() : fixedMemory(capacity));
-  if (!memory) throw new Error('this host has no shared memory');
-  const exports = new WebAssembly.Instance(module, { env: { memory } })
-    .exports as unknown as Exports;
-  let heap: Heap;
-  if (shared) heap = new Heap({ kind: 'growing', memory });
-  else {
-    // The memory's owner had its views before: it is grown once, here, and never again.
-    const start = options.memory ? memory.grow(Math.ceil(capacity / PAGE)) * PAGE : 0;
-    heap = new Heap({ kind: 'fixed', buffer: memory.buffer, start });
-  }
-  return settle(backend, heap, exports, module, memory);
-}
-
-function startPlain(capacity: number): Kernel {
-  const heap = new Heap({
-    kind: 'fixed',
-    buffer: new ArrayBuffer(Math.ceil(capacity / PAGE) * PAGE),
-    start: 0,
-  });
-  return settle('js', heap, createPlainKernel(heap.f32.buffer), undefined, undefined);
-}
-
-function settle(
-  backend: Backend,
-  heap: Heap,
-  exports: Exports,
-  module: WebAssembly.Module | undefined,
-  memory: WebAssembly.Memory | undefined,
-): Kernel {
-  const workBytes = exports.work_size();
-  const job = heap.allocate(4 * JOB_WORDS, 'smooth-l1');
-  const work = heap.allocate(workBytes, 'smooth-l1');
-  return { backend, heap, run: exports.run, module, memory, job, work, workBytes };
 }

@@ -1,234 +1,38 @@
-// The public functions and classes. Each reads its options, takes the fast path where it can, and
-// otherwise checks its arrays and leaves the rest to pass.ts.
-import { checkArray } from './check.ts';
-import type { Form } from './curve.ts';
-import { plainPass } from './fast-path.ts';
-import { want } from './generated/job.ts';
+// The public functions and classes. Each is one line: a form of functions.ts for a loss of loss.ts.
 import {
-  checkOptions,
-  type GradOptions,
-  type GradOutputOption,
-  type HuberThreshold,
-  type Kind,
-  type LossOf,
-  type LossOptions,
-  type OutOption,
-  type Reduction,
-  readOptions,
-  type Settings,
-  type SmoothL1Threshold,
+  type BackwardFunction,
+  backward,
+  type DoubleBackwardFunction,
+  doubleBackward,
+  forward,
+  type HessianFunction,
+  hessian,
+  type LossFunction,
+  LossObject,
+  type ThresholdGradFunction,
+  thresholdGrad,
+  type WithGradFunction,
+  withGrad,
+} from './functions.ts';
+import { HUBER, L1, QUANTILE_HUBER, SMOOTH_L1 } from './loss.ts';
+import type {
+  HuberThreshold,
+  LossOptions,
+  QuantileHuberThreshold,
+  Reduction,
+  SmoothL1Threshold,
 } from './options.ts';
-import { compute } from './pass.ts';
-import { checkPair, freshArray } from './request.ts';
 
 /** Options of the smooth L1 functions. */
 export type SmoothL1Options<R extends Reduction = Reduction> = LossOptions<R> & SmoothL1Threshold;
 /** Options of the Huber functions. */
 export type HuberOptions<R extends Reduction = Reduction> = LossOptions<R> & HuberThreshold;
+/** Options of the quantile Huber functions. */
+export type QuantileHuberOptions<R extends Reduction = Reduction> = LossOptions<R> &
+  QuantileHuberThreshold;
 
-/** Options of one call of a loss object, on top of those that the object was made with. */
-export type CallOptions = Omit<LossOptions, 'reduction'> & OutOption;
-
-const defaults = new Map<string, Settings>();
-
-/** Reads options; those of a call without any only once. */
-function read(fn: string, form: Form, kind: Kind, options: unknown): Settings {
-  if (options !== undefined) return readOptions(fn, form, kind, options);
-  let settings = defaults.get(fn);
-  if (!settings) {
-    settings = readOptions(fn, form, kind, undefined);
-    defaults.set(fn, settings);
-  }
-  return settings;
-}
-
-const MORE = Symbol();
-// Object.hasOwn is younger than some engines that this runs in.
-const hasOwn = Object.prototype.hasOwnProperty;
-
-/** The `out` of options that give nothing else, otherwise `MORE`: it spares the reading, which is 0.3 us. */
-function loneOut(fn: string, options: unknown): Float32Array | undefined | typeof MORE {
-  if (options === undefined) return undefined;
-  checkOptions(fn, options);
-  for (const key in options) if (key !== 'out') return MORE;
-  if (!hasOwn.call(options, 'out')) return MORE;
-  const { out } = options as { out: unknown };
-  if (out !== undefined) checkArray(fn, 'out', out, 'Float32Array');
-  return out as Float32Array | undefined;
-}
-
-function forward(
-  fn: string,
-  settings: Settings,
-  input: Float32Array,
-  target: Float32Array,
-  out: Float32Array | undefined,
-): number | Float32Array {
-  if (out === undefined) {
-    const loss = plainPass(fn, settings, want.SUM, input, target);
-    if (loss !== undefined) return loss;
-  }
-  const n = checkPair(fn, input, target);
-  const losses = lossArray(fn, settings, n, out);
-  const loss = compute({ fn, settings, input, target, n, loss: true, out: losses });
-  return losses ?? loss;
-}
-
-function withGrad(
-  fn: string,
-  settings: Settings,
-  input: Float32Array,
-  target: Float32Array,
-  gradInput: Float32Array,
-  out: Float32Array | undefined,
-): number | Float32Array {
-  checkArray(fn, 'gradInput', gradInput, 'Float32Array');
-  if (out === undefined) {
-    const loss = plainPass(fn, settings, want.SUM | want.GRAD, input, target, gradInput);
-    if (loss !== undefined) return loss;
-  }
-  const n = checkPair(fn, input, target);
-  const losses = lossArray(fn, settings, n, out);
-  const loss = compute({
-    fn,
-    settings,
-    input,
-    target,
-    n,
-    loss: true,
-    grad: gradInput,
-    out: losses,
-  });
-  return losses ?? loss;
-}
-
-function backward(
-  fn: string,
-  settings: Settings,
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  out: Float32Array | undefined,
-): Float32Array {
-  checkUpstream(fn, gradOutput);
-  const grad = out ?? freshArray(fn, 'out', settings, checkPair(fn, input, target));
-  if (typeof gradOutput === 'number') {
-    const done = plainPass(fn, settings, want.GRAD, input, target, grad, gradOutput);
-    if (done !== undefined) return grad;
-  }
-  const n = checkPair(fn, input, target);
-  compute({
-    fn,
-    settings,
-    input,
-    target,
-    n,
-    loss: false,
-    grad,
-    gradName: 'out',
-    upstream: gradOutput,
-  });
-  return grad;
-}
-
-/** `backward` for a function, whose options have not been read. */
-function gradient(
-  fn: string,
-  form: Form,
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options: unknown,
-): Float32Array {
-  const out = loneOut(fn, options);
-  const settings = read(fn, form, 'backward', out === MORE ? options : undefined);
-  return backward(fn, settings, gradOutput, input, target, out === MORE ? settings.out : out);
-}
-
-function checkUpstream(fn: string, gradOutput: unknown): void {
-  if (typeof gradOutput === 'number') return;
-  checkArray(fn, 'gradOutput', gradOutput, 'Float32Array', 'a number or a Float32Array');
-}
-
-/** The array for the losses of the reductions "none" and "rows"; the others have none. */
-function lossArray(
-  fn: string,
-  settings: Settings,
-  n: number,
-  out: Float32Array | undefined,
-): Float32Array | undefined {
-  const { reduction, rowLength } = settings;
-  if (reduction === 'none') return out ?? freshArray(fn, 'out', settings, n);
-  if (reduction === 'rows')
-    return out ?? freshArray(fn, 'out', settings, Math.floor(n / rowLength));
-  if (out !== undefined)
-    throw new TypeError(
-      `${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`,
-    );
-  return undefined;
-}
-
-function hessian(
-  fn: string,
-  settings: Settings,
-  input: Float32Array,
-  target: Float32Array,
-): Float32Array {
-  const n = checkPair(fn, input, target);
-  const curvature = settings.out ?? freshArray(fn, 'out', settings, n);
-  compute({ fn, settings, input, target, n, loss: false, curvature });
-  return curvature;
-}
-
-function doubleBackward(
-  fn: string,
-  settings: Settings,
-  gradGradInput: Float32Array,
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-): Float32Array {
-  checkArray(fn, 'gradGradInput', gradGradInput, 'Float32Array');
-  checkUpstream(fn, gradOutput);
-  const n = checkPair(fn, input, target);
-  const curvature = settings.out ?? freshArray(fn, 'out', settings, n);
-  const direction = gradGradInput;
-  compute({
-    fn,
-    settings,
-    input,
-    target,
-    n,
-    loss: false,
-    curvature,
-    direction,
-    upstream: gradOutput,
-  });
-  return curvature;
-}
-
-function thresholdGrad(
-  fn: string,
-  settings: Settings,
-  input: Float32Array,
-  target: Float32Array,
-): number {
-  const n = checkPair(fn, input, target);
-  if (typeof settings.threshold !== 'number')
-    throw new TypeError(
-      `${fn}: ${settings.thresholdName} must be one number, not one for each column`,
-    );
-  return compute({
-    fn,
-    settings,
-    input,
-    target,
-    n,
-    loss: false,
-    threshold: true,
-    upstream: settings.gradOutput,
-  });
-}
+/** A loss without a threshold. */
+type NoThreshold = Record<never, never>;
 
 /**
  * The smooth L1 loss of Fast R-CNN. With `d = input - target`, the loss of an element is
@@ -252,14 +56,10 @@ function thresholdGrad(
  * console.log(smoothL1Loss(input, target, { sigma: 3, reduction: 'sum' }).toFixed(4)); // 0.2894
  * ```
  */
-export function smoothL1Loss<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  options?: SmoothL1Options<R> & OutOption,
-): LossOf<R> {
-  const settings = read('smoothL1Loss', 'smoothL1', 'forward', options);
-  return forward('smoothL1Loss', settings, input, target, settings.out) as LossOf<R>;
-}
+export const smoothL1Loss: LossFunction<SmoothL1Threshold> = /* @__PURE__ */ forward(
+  SMOOTH_L1,
+  'smoothL1Loss',
+);
 
 /**
  * The Huber loss. With `d = input - target`, the loss of an element is `d^2 / 2` where
@@ -273,14 +73,7 @@ export function smoothL1Loss<R extends Reduction = 'mean'>(
  * console.log(huberLoss(float32([0.5, 3]), float32(2), { delta: 2, reduction: 'sum' })); // 4.125
  * ```
  */
-export function huberLoss<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  options?: HuberOptions<R> & OutOption,
-): LossOf<R> {
-  const settings = read('huberLoss', 'huber', 'forward', options);
-  return forward('huberLoss', settings, input, target, settings.out) as LossOf<R>;
-}
+export const huberLoss: LossFunction<HuberThreshold> = /* @__PURE__ */ forward(HUBER, 'huberLoss');
 
 /**
  * The absolute error `|input - target|`.
@@ -292,14 +85,27 @@ export function huberLoss<R extends Reduction = 'mean'>(
  * console.log(l1Loss(float32([1, -3]), float32(2))); // 2
  * ```
  */
-export function l1Loss<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  options?: LossOptions<R> & OutOption,
-): LossOf<R> {
-  const settings = read('l1Loss', 'l1', 'forward', options);
-  return forward('l1Loss', settings, input, target, settings.out) as LossOf<R>;
-}
+export const l1Loss: LossFunction<NoThreshold> = /* @__PURE__ */ forward(L1, 'l1Loss');
+
+/**
+ * The quantile Huber loss of QR-DQN, for quantile regression. With `d = input - target` and the Huber
+ * loss `H(d)`, the loss of an element is `tau H(d)` where `input < target`, and `(1 - tau) H(d)`
+ * elsewhere. It is not divided by `delta`, as some implementations do: `scale: 1 / delta` does that.
+ * The sign is that of the residual times its inside weight.
+ *
+ * @returns and throws as {@link smoothL1Loss}; {RangeError} if `tau` is not from 0 to 1.
+ * @see Dabney et al., Distributional Reinforcement Learning with Quantile Regression (2018), equation 10.
+ * @example
+ * ```ts
+ * import { float32, quantileHuberLoss } from 'smooth-l1';
+ * const loss = quantileHuberLoss(float32([-1, 1]), float32(2), { tau: 0.25, reduction: 'none' });
+ * console.log(loss.join()); // 0.125,0.375
+ * ```
+ */
+export const quantileHuberLoss: LossFunction<QuantileHuberThreshold> = /* @__PURE__ */ forward(
+  QUANTILE_HUBER,
+  'quantileHuberLoss',
+);
 
 /**
  * The gradient of {@link smoothL1Loss} to its input: `d / beta`, clamped to -1 and 1, times
@@ -316,14 +122,10 @@ export function l1Loss<R extends Reduction = 'mean'>(
  * console.log(grad.join()); // -1,0.5
  * ```
  */
-export function smoothL1LossBackward(
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options?: SmoothL1Options & GradOptions & OutOption,
-): Float32Array {
-  return gradient('smoothL1LossBackward', 'smoothL1', gradOutput, input, target, options);
-}
+export const smoothL1LossBackward: BackwardFunction<SmoothL1Threshold> = /* @__PURE__ */ backward(
+  SMOOTH_L1,
+  'smoothL1LossBackward',
+);
 
 /**
  * The gradient of {@link huberLoss} to its input: `d`, clamped to `-delta` and `delta`.
@@ -336,14 +138,10 @@ export function smoothL1LossBackward(
  * console.log(grad.join()); // -2,0.5
  * ```
  */
-export function huberLossBackward(
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options?: HuberOptions & GradOptions & OutOption,
-): Float32Array {
-  return gradient('huberLossBackward', 'huber', gradOutput, input, target, options);
-}
+export const huberLossBackward: BackwardFunction<HuberThreshold> = /* @__PURE__ */ backward(
+  HUBER,
+  'huberLossBackward',
+);
 
 /**
  * The gradient of {@link l1Loss} to its input: the sign of `d`, 0 at 0.
@@ -356,14 +154,25 @@ export function huberLossBackward(
  * console.log(grad.join()); // -1,0,1
  * ```
  */
-export function l1LossBackward(
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options?: LossOptions & GradOptions & OutOption,
-): Float32Array {
-  return gradient('l1LossBackward', 'l1', gradOutput, input, target, options);
-}
+export const l1LossBackward: BackwardFunction<NoThreshold> = /* @__PURE__ */ backward(
+  L1,
+  'l1LossBackward',
+);
+
+/**
+ * The gradient of {@link quantileHuberLoss} to its input: `d`, clamped to `-delta` and `delta`, times
+ * `tau` where `input < target`, and `1 - tau` elsewhere.
+ *
+ * @returns and throws as {@link smoothL1LossBackward}.
+ * @example
+ * ```ts
+ * import { float32, quantileHuberLossBackward } from 'smooth-l1';
+ * const options = { tau: 0.25, reduction: 'sum' } as const;
+ * console.log(quantileHuberLossBackward(1, float32([-9, 0.5]), float32(2), options).join()); // -0.25,0.375
+ * ```
+ */
+export const quantileHuberLossBackward: BackwardFunction<QuantileHuberThreshold> =
+  /* @__PURE__ */ backward(QUANTILE_HUBER, 'quantileHuberLossBackward');
 
 /**
  * {@link smoothL1Loss} and its gradient in one pass over memory.
@@ -379,22 +188,10 @@ export function l1LossBackward(
  * console.log(loss, gradInput.join()); // 1.3125 0.25,0.5
  * ```
  */
-export function smoothL1LossWithGrad<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  gradInput: Float32Array,
-  options?: SmoothL1Options<R> & GradOptions & OutOption,
-): LossOf<R> {
-  const settings = read('smoothL1LossWithGrad', 'smoothL1', 'backward', options);
-  return withGrad(
-    'smoothL1LossWithGrad',
-    settings,
-    input,
-    target,
-    gradInput,
-    settings.out,
-  ) as LossOf<R>;
-}
+export const smoothL1LossWithGrad: WithGradFunction<SmoothL1Threshold> = /* @__PURE__ */ withGrad(
+  SMOOTH_L1,
+  'smoothL1LossWithGrad',
+);
 
 /**
  * {@link huberLoss} and its gradient in one pass over memory.
@@ -409,22 +206,10 @@ export function smoothL1LossWithGrad<R extends Reduction = 'mean'>(
  * console.log(loss, gradInput.join()); // 2.0625 0.25,1
  * ```
  */
-export function huberLossWithGrad<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  gradInput: Float32Array,
-  options?: HuberOptions<R> & GradOptions & OutOption,
-): LossOf<R> {
-  const settings = read('huberLossWithGrad', 'huber', 'backward', options);
-  return withGrad(
-    'huberLossWithGrad',
-    settings,
-    input,
-    target,
-    gradInput,
-    settings.out,
-  ) as LossOf<R>;
-}
+export const huberLossWithGrad: WithGradFunction<HuberThreshold> = /* @__PURE__ */ withGrad(
+  HUBER,
+  'huberLossWithGrad',
+);
 
 /**
  * {@link l1Loss} and its gradient in one pass over memory.
@@ -438,15 +223,28 @@ export function huberLossWithGrad<R extends Reduction = 'mean'>(
  * console.log(l1LossWithGrad(float32([0.5, -3]), float32(2), gradInput), gradInput.join()); // 1.75 0.5,-0.5
  * ```
  */
-export function l1LossWithGrad<R extends Reduction = 'mean'>(
-  input: Float32Array,
-  target: Float32Array,
-  gradInput: Float32Array,
-  options?: LossOptions<R> & GradOptions & OutOption,
-): LossOf<R> {
-  const settings = read('l1LossWithGrad', 'l1', 'backward', options);
-  return withGrad('l1LossWithGrad', settings, input, target, gradInput, settings.out) as LossOf<R>;
-}
+export const l1LossWithGrad: WithGradFunction<NoThreshold> = /* @__PURE__ */ withGrad(
+  L1,
+  'l1LossWithGrad',
+);
+
+/**
+ * {@link quantileHuberLoss} and its gradient in one pass over memory.
+ *
+ * @param gradInput receives the gradient to the input. It may be `input` or `target` itself.
+ * @returns and throws as {@link smoothL1LossWithGrad}.
+ * @example
+ * ```ts
+ * import { float32, quantileHuberLossWithGrad } from 'smooth-l1';
+ * // Two quantiles, one a column, of one row.
+ * const options = { tau: float32([0.25, 0.75]), rowLength: 2, reduction: 'sum' } as const;
+ * const gradInput = float32(2);
+ * const loss = quantileHuberLossWithGrad(float32([-1, -1]), float32(2), gradInput, options);
+ * console.log(loss, gradInput.join()); // 0.5 -0.25,-0.75
+ * ```
+ */
+export const quantileHuberLossWithGrad: WithGradFunction<QuantileHuberThreshold> =
+  /* @__PURE__ */ withGrad(QUANTILE_HUBER, 'quantileHuberLossWithGrad');
 
 /**
  * The diagonal of the Hessian of {@link smoothL1Loss}, as gradient boosting asks of an objective;
@@ -462,14 +260,10 @@ export function l1LossWithGrad<R extends Reduction = 'mean'>(
  * console.log(h.join()); // 2,0,0
  * ```
  */
-export function smoothL1LossHessian(
-  input: Float32Array,
-  target: Float32Array,
-  options?: SmoothL1Options & OutOption,
-): Float32Array {
-  const settings = read('smoothL1LossHessian', 'smoothL1', 'second', options);
-  return hessian('smoothL1LossHessian', settings, input, target);
-}
+export const smoothL1LossHessian: HessianFunction<SmoothL1Threshold> = /* @__PURE__ */ hessian(
+  SMOOTH_L1,
+  'smoothL1LossHessian',
+);
 
 /**
  * The diagonal of the Hessian of {@link huberLoss}: 1 where `|d| < delta`, and 0 elsewhere.
@@ -482,14 +276,10 @@ export function smoothL1LossHessian(
  * console.log(h.join()); // 1,0,0
  * ```
  */
-export function huberLossHessian(
-  input: Float32Array,
-  target: Float32Array,
-  options?: HuberOptions & OutOption,
-): Float32Array {
-  const settings = read('huberLossHessian', 'huber', 'second', options);
-  return hessian('huberLossHessian', settings, input, target);
-}
+export const huberLossHessian: HessianFunction<HuberThreshold> = /* @__PURE__ */ hessian(
+  HUBER,
+  'huberLossHessian',
+);
 
 /**
  * The backward of {@link smoothL1LossBackward}: what a gradient to its result is to its input,
@@ -509,23 +299,8 @@ export function huberLossHessian(
  * console.log(g.join()); // 6,0
  * ```
  */
-export function smoothL1LossDoubleBackward(
-  gradGradInput: Float32Array,
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options?: SmoothL1Options & OutOption,
-): Float32Array {
-  const settings = read('smoothL1LossDoubleBackward', 'smoothL1', 'second', options);
-  return doubleBackward(
-    'smoothL1LossDoubleBackward',
-    settings,
-    gradGradInput,
-    gradOutput,
-    input,
-    target,
-  );
-}
+export const smoothL1LossDoubleBackward: DoubleBackwardFunction<SmoothL1Threshold> =
+  /* @__PURE__ */ doubleBackward(SMOOTH_L1, 'smoothL1LossDoubleBackward');
 
 /**
  * The backward of {@link huberLossBackward}.
@@ -539,23 +314,8 @@ export function smoothL1LossDoubleBackward(
  * console.log(g.join()); // 6,0
  * ```
  */
-export function huberLossDoubleBackward(
-  gradGradInput: Float32Array,
-  gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
-  options?: HuberOptions & OutOption,
-): Float32Array {
-  const settings = read('huberLossDoubleBackward', 'huber', 'second', options);
-  return doubleBackward(
-    'huberLossDoubleBackward',
-    settings,
-    gradGradInput,
-    gradOutput,
-    input,
-    target,
-  );
-}
+export const huberLossDoubleBackward: DoubleBackwardFunction<HuberThreshold> =
+  /* @__PURE__ */ doubleBackward(HUBER, 'huberLossDoubleBackward');
 
 /**
  * The derivative of {@link smoothL1Loss} to `beta`: the reduced sum of `-t^2 / 2`, where `t` is the
@@ -570,14 +330,8 @@ export function huberLossDoubleBackward(
  * console.log(smoothL1LossBetaGrad(float32([0.5, 3]), float32(2), { reduction: 'sum' })); // -0.625
  * ```
  */
-export function smoothL1LossBetaGrad(
-  input: Float32Array,
-  target: Float32Array,
-  options?: SmoothL1Options & GradOutputOption,
-): number {
-  const settings = read('smoothL1LossBetaGrad', 'smoothL1', 'threshold', options);
-  return thresholdGrad('smoothL1LossBetaGrad', settings, input, target);
-}
+export const smoothL1LossBetaGrad: ThresholdGradFunction<SmoothL1Threshold> =
+  /* @__PURE__ */ thresholdGrad(SMOOTH_L1, 'smoothL1LossBetaGrad');
 
 /**
  * The derivative of {@link huberLoss} to `delta`: the reduced sum of what `|d|` is above `delta`.
@@ -589,84 +343,8 @@ export function smoothL1LossBetaGrad(
  * console.log(huberLossDeltaGrad(float32([0.5, 3]), float32(2), { reduction: 'sum' })); // 2
  * ```
  */
-export function huberLossDeltaGrad(
-  input: Float32Array,
-  target: Float32Array,
-  options?: HuberOptions & GradOutputOption,
-): number {
-  const settings = read('huberLossDeltaGrad', 'huber', 'threshold', options);
-  return thresholdGrad('huberLossDeltaGrad', settings, input, target);
-}
-
-/** What the three loss classes have in common: options that are read once. */
-class Loss<R extends Reduction> {
-  readonly #name: string;
-  readonly #form: Form;
-  readonly #options: object;
-  readonly #settings: Settings;
-
-  constructor(name: string, form: Form, options: object | undefined) {
-    this.#name = name;
-    this.#form = form;
-    checkOptions(name, options);
-    this.#options = { ...options };
-    this.#settings = readOptions(name, form, 'object', this.#options);
-  }
-
-  /** The loss. `options` are those that differ from the object's in this call. */
-  forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
-    const out = loneOut(this.#name, options);
-    if (out !== MORE) return forward(this.#name, this.#settings, input, target, out) as LossOf<R>;
-    const settings = this.#with('forward', options);
-    return forward(this.#name, settings, input, target, settings.out) as LossOf<R>;
-  }
-
-  /** The gradient to the input, for the upstream gradient `gradOutput`. */
-  backward(
-    gradOutput: number | Float32Array,
-    input: Float32Array,
-    target: Float32Array,
-    options?: CallOptions & GradOptions,
-  ): Float32Array {
-    const out = loneOut(this.#name, options);
-    if (out !== MORE) return backward(this.#name, this.#settings, gradOutput, input, target, out);
-    const settings = this.#with('backward', options);
-    return backward(this.#name, settings, gradOutput, input, target, settings.out);
-  }
-
-  /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
-  withGrad(
-    input: Float32Array,
-    target: Float32Array,
-    gradInput: Float32Array,
-    options?: CallOptions & GradOptions,
-  ): LossOf<R> {
-    const out = loneOut(this.#name, options);
-    if (out !== MORE)
-      return withGrad(this.#name, this.#settings, input, target, gradInput, out) as LossOf<R>;
-    const settings = this.#with('backward', options);
-    return withGrad(this.#name, settings, input, target, gradInput, settings.out) as LossOf<R>;
-  }
-
-  /** The settings of a call that is given options of its own. */
-  #with(kind: Kind, options: object | undefined): Settings {
-    const given: Record<string, unknown> = { ...options };
-    const own: Record<string, unknown> = { ...this.#options };
-    // Given under one name, a value takes the place of the object's under the other.
-    for (const [key, value] of Object.entries(given))
-      if (value !== undefined) delete own[OTHER_NAMES[key] ?? ''];
-    // What is undefined is not given; it stays, in case there is no such option.
-    for (const key of Object.keys(given)) if (given[key] === undefined) given[key] = own[key];
-    return readOptions(this.#name, this.#form, kind, { ...own, ...given });
-  }
-}
-
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  beta: 'sigma',
-  sigma: 'beta',
-  weight: 'outsideWeights',
-  outsideWeights: 'weight',
-};
+export const huberLossDeltaGrad: ThresholdGradFunction<HuberThreshold> =
+  /* @__PURE__ */ thresholdGrad(HUBER, 'huberLossDeltaGrad');
 
 /**
  * {@link smoothL1Loss} with its options read once: the fastest way for small arrays.
@@ -681,9 +359,9 @@ const OTHER_NAMES: Readonly<Record<string, string>> = {
  * console.log(loss.backward(2, input, target).join()); // 0.5,1
  * ```
  */
-export class SmoothL1Loss<R extends Reduction = 'mean'> extends Loss<R> {
+export class SmoothL1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
   constructor(options?: SmoothL1Options<R>) {
-    super('SmoothL1Loss', 'smoothL1', options);
+    super('SmoothL1Loss', SMOOTH_L1, options);
   }
 }
 
@@ -696,9 +374,9 @@ export class SmoothL1Loss<R extends Reduction = 'mean'> extends Loss<R> {
  * console.log(new HuberLoss({ delta: 2 }).forward(float32([0.5, 3]), float32(2))); // 2.0625
  * ```
  */
-export class HuberLoss<R extends Reduction = 'mean'> extends Loss<R> {
+export class HuberLoss<R extends Reduction = 'mean'> extends LossObject<R> {
   constructor(options?: HuberOptions<R>) {
-    super('HuberLoss', 'huber', options);
+    super('HuberLoss', HUBER, options);
   }
 }
 
@@ -711,8 +389,24 @@ export class HuberLoss<R extends Reduction = 'mean'> extends Loss<R> {
  * console.log(new L1Loss({ reduction: 'sum' }).forward(float32([0.5, -3]), float32(2))); // 3.5
  * ```
  */
-export class L1Loss<R extends Reduction = 'mean'> extends Loss<R> {
+export class L1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
   constructor(options?: LossOptions<R>) {
-    super('L1Loss', 'l1', options);
+    super('L1Loss', L1, options);
+  }
+}
+
+/**
+ * {@link quantileHuberLoss} with its options read once.
+ *
+ * @example
+ * ```ts
+ * import { float32, QuantileHuberLoss } from 'smooth-l1';
+ * const loss = new QuantileHuberLoss({ tau: 0.9, reduction: 'sum' });
+ * console.log(loss.forward(float32([-1, 1]), float32(2)).toFixed(4)); // 0.5000
+ * ```
+ */
+export class QuantileHuberLoss<R extends Reduction = 'mean'> extends LossObject<R> {
+  constructor(options?: QuantileHuberOptions<R>) {
+    super('QuantileHuberLoss', QUANTILE_HUBER, options);
   }
 }

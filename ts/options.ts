@@ -1,7 +1,8 @@
-// The options of all functions: their types, and reading them, once and in full, before anything
-// else is looked at: an option may be a getter, which may do anything.
-import { checkArray, checkNumber, describe } from './check.ts';
-import type { Form } from './curve.ts';
+// The options of all functions: their types, and how they are read. Each option is read once, by name,
+// before any array is looked at: an option may be a getter, which may do anything.
+import { describe } from './check.ts';
+import { layout } from './generated/job.ts';
+import type { Loss } from './loss.ts';
 
 /** `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements. */
 export type Reduction = 'none' | 'sum' | 'mean' | 'rows';
@@ -25,99 +26,93 @@ export type Divisor = 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unma
 /** Options that every loss has. */
 export interface LossOptions<R extends Reduction = Reduction> {
   /** Default `"mean"`. */
-  reduction?: R;
+  reduction?: R | undefined;
   /** Multiplies the loss: Caffe's `loss_weight`, the lambda of the papers. Default 1. */
-  scale?: number;
+  scale?: number | undefined;
   /** Multiplies the residual, before the loss (Caffe). It moves the kink. May be negative. */
-  insideWeights?: Weights;
+  insideWeights?: Weights | undefined;
   /** Multiplies the loss of an element (Caffe). May be negative. */
-  outsideWeights?: Weights;
+  outsideWeights?: Weights | undefined;
   /** Another name of `outsideWeights`. */
-  weight?: Weights;
+  weight?: Weights | undefined;
   /** One byte for each element, or for each row: an element counts where it is not 0. What is masked contributes nothing, whatever its value. */
-  mask?: Uint8Array;
+  mask?: Uint8Array | undefined;
   /** Elements whose target is NaN are masked. */
-  ignoreNaNTargets?: boolean;
+  ignoreNaNTargets?: boolean | undefined;
   /** The number of columns, if the arrays are rows of so many elements. */
-  rowLength?: number;
+  rowLength?: number | undefined;
   /** What `"mean"` divides by: a name, or a number (mmdetection's `avg_factor`). Default `"elements"`. Weights are the outside ones. */
-  divisor?: Divisor;
+  divisor?: Divisor | undefined;
   /** The least that `"mean"` divides by: 1 for the `max(1, n)` of SSD. */
-  minDivisor?: number;
+  minDivisor?: number | undefined;
   /** What `"mean"` is if its divisor is 0. Default `"nan"`. */
-  onZeroDivisor?: 'nan' | 'zero';
+  onZeroDivisor?: 'nan' | 'zero' | undefined;
   /** `"throw"`: an array outside of the kernel's memory is an error, where else it would be copied through. Default `"allow"`. */
-  copy?: 'allow' | 'throw';
+  copy?: 'allow' | 'throw' | undefined;
 }
 
 /** The threshold of smooth L1: where the parabola ends. */
 export interface SmoothL1Threshold {
   /** From 0, which gives L1. With `rowLength`, an array has one for each column. Default 1. */
-  beta?: number | Float32Array;
+  beta?: number | Float32Array | undefined;
   /** Gives `beta` as `1 / sigma^2` (Caffe, MXNet). */
-  sigma?: number | Float32Array;
+  sigma?: number | Float32Array | undefined;
 }
 
 /** The threshold of Huber. */
 export interface HuberThreshold {
   /** From 0. `Infinity` gives half the squared error. With `rowLength`, an array has one for each column. Default 1. */
-  delta?: number | Float32Array;
+  delta?: number | Float32Array | undefined;
+}
+
+/** The threshold and the quantile of the quantile Huber loss. */
+export interface QuantileHuberThreshold extends HuberThreshold {
+  /** The quantile, from 0 to 1: the weight of elements whose input is below the target; that of the others is `1 - tau`. With `rowLength`, an array has one for each column. Default 0.5. */
+  tau?: number | Float32Array | undefined;
 }
 
 /** Where results go. */
 export interface OutOption {
   /** The array for the result, which is returned. It may be `input` or `target` itself. Without it, a new `Float32Array` outside of the kernel's memory. */
-  out?: Float32Array;
+  out?: Float32Array | undefined;
 }
 
 /** The gradients beside that to the input, and how they are written. */
 export interface GradOptions {
   /** Receives the gradient to the target. */
-  gradTarget?: Float32Array;
+  gradTarget?: Float32Array | undefined;
   /** Receives the gradient to the inside weights, full size. */
-  gradInsideWeights?: Float32Array;
+  gradInsideWeights?: Float32Array | undefined;
   /** Receives the gradient to the outside weights, full size. */
-  gradOutsideWeights?: Float32Array;
+  gradOutsideWeights?: Float32Array | undefined;
   /** Gradients are added to what their arrays hold. */
-  accumulate?: boolean;
+  accumulate?: boolean | undefined;
 }
 
 /** The derivative to a threshold can have an upstream gradient. */
 export interface GradOutputOption {
   /** A number, or one number for each row or element. Default 1. */
-  gradOutput?: number | Float32Array;
+  gradOutput?: number | Float32Array | undefined;
 }
 
-/** All options, read and checked as far as can be without the arrays. */
-export interface Settings {
-  readonly form: Form;
-  readonly threshold: number | Float32Array;
-  readonly thresholdName: 'beta' | 'sigma' | 'delta';
-  readonly reduction: Reduction;
-  readonly scale: number;
-  readonly insideWeights: Weights | undefined;
-  readonly outsideWeights: Weights | undefined;
-  /** The name that they were given by. */
-  readonly outsideName: 'outsideWeights' | 'weight';
-  readonly mask: Uint8Array | undefined;
-  readonly ignoresNaN: boolean;
-  /** 0: none. */
-  readonly rowLength: number;
-  readonly divisor: Divisor;
-  readonly minDivisor: number | undefined;
-  readonly zeroOnZero: boolean;
-  readonly forbidsCopy: boolean;
-  readonly out: Float32Array | undefined;
-  readonly gradTarget: Float32Array | undefined;
-  readonly gradInsideWeights: Float32Array | undefined;
-  readonly gradOutsideWeights: Float32Array | undefined;
-  readonly accumulates: boolean;
-  readonly gradOutput: number | Float32Array;
-  /** Nothing but a threshold, a scale, a reduction to a number, and `copy`. */
-  readonly isPlain: boolean;
-}
+/** The name of any option. */
+type OptionName = Exclude<
+  keyof Given,
+  'insideLayout' | 'outsideLayout' | 'isLike' | 'withoutArrays'
+>;
 
-type Given = Readonly<Record<string, unknown>>;
+/** What a function does; it decides which options there are. */
+export type Role =
+  | 'forward'
+  | 'backward'
+  | 'withGrad'
+  | 'hessian'
+  | 'doubleBackward'
+  | 'thresholdGrad'
+  | 'distance'
+  | 'distanceBackward'
+  /** The constructor of a loss object. */
+  | 'object';
 
 const COMMON = [
   'reduction',
@@ -132,141 +127,252 @@ const COMMON = [
   'minDivisor',
   'onZeroDivisor',
   'copy',
-];
-const THRESHOLDS = { smoothL1: ['beta', 'sigma'], huber: ['delta'], l1: [] };
-/** What the kinds of functions take beside their threshold. */
-const KINDS = {
+] as const;
+const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'] as const;
+
+/** The options of each role, beside those of the loss. */
+const ROLE_OPTIONS: Readonly<Record<Role, readonly string[]>> = {
   object: COMMON,
   forward: [...COMMON, 'out'],
-  backward: [
-    ...COMMON,
-    'out',
-    'gradTarget',
-    'gradInsideWeights',
-    'gradOutsideWeights',
-    'accumulate',
-  ],
-  second: [...COMMON, 'out'],
-  threshold: [...COMMON, 'gradOutput'],
+  backward: [...COMMON, 'out', ...GRADS],
+  withGrad: [...COMMON, 'out', ...GRADS],
+  hessian: [...COMMON, 'out'],
+  doubleBackward: [...COMMON, 'out'],
+  thresholdGrad: [...COMMON, 'gradOutput'],
   distance: [],
   distanceBackward: ['out'],
 };
-export type Kind = keyof typeof KINDS;
 
-/** Options that leave a pass plain. */
-const PLAIN = ['beta', 'sigma', 'delta', 'reduction', 'scale', 'copy', 'out'];
-
-const NUMBER_OR_ARRAY = 'a number or a Float32Array';
-const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';
-
-const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
-const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] as const;
-const ON_ZERO = ['nan', 'zero'] as const;
-const COPY = ['allow', 'throw'] as const;
-
-/** Reads the options of function `fn`. */
-export function readOptions(fn: string, form: Form, kind: Kind, options: unknown): Settings {
-  checkOptions(fn, options);
-  const given: Given = { ...options };
-  let isPlain = true;
-  for (const key in given) {
-    if (
-      !(KINDS[kind] as readonly string[]).includes(key) &&
-      !(THRESHOLDS[form] as string[]).includes(key)
-    )
-      throw unknownOption(fn, key, [...THRESHOLDS[form], ...KINDS[kind]]);
-    isPlain &&= given[key] === undefined || PLAIN.includes(key);
-  }
-
-  const [threshold, thresholdName] = thresholdOf(fn, form, kind, given);
-  const reduction = oneOf(fn, 'reduction', REDUCTIONS, given, 'mean');
-  const outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
-  const settings: Settings = {
-    form,
-    threshold,
-    thresholdName,
-    reduction,
-    outsideName,
-    scale: number(fn, 'scale', given) ?? 1,
-    insideWeights: weightsOf(fn, 'insideWeights', given),
-    outsideWeights: weightsOf(fn, outsideName, given),
-    mask: array(fn, 'mask', 'Uint8Array', given) as Uint8Array | undefined,
-    ignoresNaN: flag(fn, 'ignoreNaNTargets', given),
-    rowLength: number(fn, 'rowLength', given) ?? 0,
-    divisor:
-      typeof given.divisor === 'number'
-        ? given.divisor
-        : oneOf(fn, 'divisor', DIVISORS, given, 'elements'),
-    minDivisor: number(fn, 'minDivisor', given),
-    zeroOnZero: oneOf(fn, 'onZeroDivisor', ON_ZERO, given, 'nan') === 'zero',
-    forbidsCopy: oneOf(fn, 'copy', COPY, given, 'allow') === 'throw',
-    out: array(fn, 'out', 'Float32Array', given) as Float32Array | undefined,
-    gradTarget: array(fn, 'gradTarget', 'Float32Array', given) as Float32Array | undefined,
-    gradInsideWeights: array(fn, 'gradInsideWeights', 'Float32Array', given) as
-      | Float32Array
-      | undefined,
-    gradOutsideWeights: array(fn, 'gradOutsideWeights', 'Float32Array', given) as
-      | Float32Array
-      | undefined,
-    accumulates: flag(fn, 'accumulate', given),
-    gradOutput:
-      typeof given.gradOutput === 'number'
-        ? given.gradOutput
-        : ((array(fn, 'gradOutput', 'Float32Array', given, NUMBER_OR_ARRAY) as
-            | Float32Array
-            | undefined) ?? 1),
-    isPlain:
-      isPlain &&
-      typeof threshold === 'number' &&
-      threshold < Infinity &&
-      (reduction === 'sum' || reduction === 'mean'),
-  };
-  if (!isPlain || reduction === 'rows') checkTogether(fn, given, settings);
-  return settings;
+/** The names of the options that a function takes. */
+export function optionNames({ thresholds, isQuantile }: Loss, role: Role): string[] {
+  return [...thresholds, ...(isQuantile ? ['tau'] : []), ...ROLE_OPTIONS[role]];
 }
 
-/** Throws for what is no object of options. */
-export function checkOptions(fn: string, options: unknown): asserts options is object | undefined {
-  const isObject = typeof options === 'object' && options !== null;
-  if (options !== undefined && (!isObject || Array.isArray(options) || ArrayBuffer.isView(options)))
-    throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
+type Untyped = { readonly [Name in OptionName]?: unknown };
+
+/** Stands for an array in a {@link Given} that is kept: a plan holds no array. */
+const ARRAY: object = Object.freeze({});
+
+/**
+ * The options of a call as they were given, each read once. The names stand one by one here and in
+ * `isLike`: in a loop, V8 takes four times as long.
+ */
+export class Given {
+  beta: unknown = undefined;
+  sigma: unknown = undefined;
+  delta: unknown = undefined;
+  tau: unknown = undefined;
+  reduction: unknown = undefined;
+  scale: unknown = undefined;
+  insideWeights: unknown = undefined;
+  outsideWeights: unknown = undefined;
+  weight: unknown = undefined;
+  mask: unknown = undefined;
+  ignoreNaNTargets: unknown = undefined;
+  rowLength: unknown = undefined;
+  divisor: unknown = undefined;
+  minDivisor: unknown = undefined;
+  onZeroDivisor: unknown = undefined;
+  copy: unknown = undefined;
+  out: unknown = undefined;
+  gradTarget: unknown = undefined;
+  gradInsideWeights: unknown = undefined;
+  gradOutsideWeights: unknown = undefined;
+  accumulate: unknown = undefined;
+  gradOutput: unknown = undefined;
+  /** How `insideWeights` lie, if the options say so, otherwise `NUMBER`. */
+  insideLayout: number = layout.NUMBER;
+  /** The same for `outsideWeights` or `weight`. */
+  outsideLayout: number = layout.NUMBER;
+
+  /** Reads `options`. What they leave out is as in `base`. */
+  read(options: Untyped, base: Given): Given {
+    // Given under one name, an option takes the place of the base's under the other.
+    const beta = options.beta;
+    const sigma = options.sigma;
+    const isThreshold = beta !== undefined || sigma !== undefined;
+    this.beta = isThreshold ? beta : base.beta;
+    this.sigma = isThreshold ? sigma : base.sigma;
+    let inside = options.insideWeights;
+    let outside = options.outsideWeights;
+    let weight = options.weight;
+    let insideLayout: number = layout.NUMBER;
+    let outsideLayout: number = layout.NUMBER;
+    if (isWrapped(inside)) [inside, insideLayout] = unwrap(inside);
+    if (isWrapped(outside)) [outside, outsideLayout] = unwrap(outside);
+    if (isWrapped(weight)) [weight, outsideLayout] = unwrap(weight);
+    const isInside = inside !== undefined;
+    this.insideWeights = isInside ? inside : base.insideWeights;
+    this.insideLayout = isInside ? insideLayout : base.insideLayout;
+    const isOutside = outside !== undefined || weight !== undefined;
+    this.outsideWeights = isOutside ? outside : base.outsideWeights;
+    this.weight = isOutside ? weight : base.weight;
+    this.outsideLayout = isOutside ? outsideLayout : base.outsideLayout;
+    this.delta = or(options.delta, base.delta);
+    this.tau = or(options.tau, base.tau);
+    this.reduction = or(options.reduction, base.reduction);
+    this.scale = or(options.scale, base.scale);
+    this.mask = or(options.mask, base.mask);
+    this.ignoreNaNTargets = or(options.ignoreNaNTargets, base.ignoreNaNTargets);
+    this.rowLength = or(options.rowLength, base.rowLength);
+    this.divisor = or(options.divisor, base.divisor);
+    this.minDivisor = or(options.minDivisor, base.minDivisor);
+    this.onZeroDivisor = or(options.onZeroDivisor, base.onZeroDivisor);
+    this.copy = or(options.copy, base.copy);
+    this.out = or(options.out, base.out);
+    this.gradTarget = or(options.gradTarget, base.gradTarget);
+    this.gradInsideWeights = or(options.gradInsideWeights, base.gradInsideWeights);
+    this.gradOutsideWeights = or(options.gradOutsideWeights, base.gradOutsideWeights);
+    this.accumulate = or(options.accumulate, base.accumulate);
+    this.gradOutput = or(options.gradOutput, base.gradOutput);
+    return this;
+  }
+
+  /** True if a call with these options and one with `other` differ at most in their arrays. */
+  isLike(other: Given): boolean {
+    return (
+      this.reduction === other.reduction &&
+      this.scale === other.scale &&
+      this.ignoreNaNTargets === other.ignoreNaNTargets &&
+      this.rowLength === other.rowLength &&
+      this.divisor === other.divisor &&
+      this.minDivisor === other.minDivisor &&
+      this.onZeroDivisor === other.onZeroDivisor &&
+      this.copy === other.copy &&
+      this.accumulate === other.accumulate &&
+      isAlike(this.beta, other.beta) &&
+      isAlike(this.sigma, other.sigma) &&
+      isAlike(this.delta, other.delta) &&
+      isAlike(this.tau, other.tau) &&
+      isAlike(this.insideWeights, other.insideWeights) &&
+      isAlike(this.outsideWeights, other.outsideWeights) &&
+      isAlike(this.weight, other.weight) &&
+      isAlike(this.mask, other.mask) &&
+      isAlike(this.gradTarget, other.gradTarget) &&
+      isAlike(this.gradInsideWeights, other.gradInsideWeights) &&
+      isAlike(this.gradOutsideWeights, other.gradOutsideWeights) &&
+      isAlike(this.gradOutput, other.gradOutput) &&
+      this.insideLayout === other.insideLayout &&
+      this.outsideLayout === other.outsideLayout
+    );
+  }
+
+  /** The same without its arrays, for a plan to keep. */
+  withoutArrays(): Given {
+    const copy = new Given();
+    for (const [name, value] of Object.entries(this))
+      Object.assign(copy, { [name]: typeof value === 'object' && value !== null ? ARRAY : value });
+    return copy;
+  }
+}
+
+/** The options of a call that gives none. */
+export const NONE = new Given();
+
+function or(value: unknown, base: unknown): unknown {
+  return value === undefined ? base : value;
+}
+
+function isAlike(a: unknown, b: unknown): boolean {
+  return a === b || (typeof a === 'object' && typeof b === 'object' && a !== null && b !== null);
+}
+
+function isWrapped(weights: unknown): weights is object {
+  return typeof weights === 'object' && weights !== null && !ArrayBuffer.isView(weights);
+}
+
+/** The array in `{ perRow: array }` or `{ perColumn: array }`. Anything else is left for the checks. */
+function unwrap(weights: object): [array: unknown, layout: number] {
+  const [key, ...more] = Object.keys(weights);
+  if (more.length > 0 || (key !== 'perRow' && key !== 'perColumn')) return [weights, layout.NUMBER];
+  const array = (weights as Record<string, unknown>)[key];
+  return [array ?? null, key === 'perRow' ? layout.ROW : layout.COLUMN];
+}
+
+/**
+ * Reads the options of a call of `fn`, which takes those of `names`. What a polluted
+ * `Object.prototype` has is no option.
+ */
+export function readOptions(
+  fn: string,
+  names: readonly string[],
+  options: unknown,
+  base: Given,
+): Given {
+  if (options === undefined) return base;
+  checkNames(fn, options, names);
+  return new Given().read(isClean() ? options : withoutPollution(options), base);
+}
+
+const { prototype } = Object;
+// Object.hasOwn is younger than some engines that this runs in.
+const { hasOwnProperty: hasOwn, toString: tagOf } = prototype;
+
+/** Throws for what is no object of options. An instance of a class may be one, a Map is none. */
+export function checkObject(fn: string, options: unknown): asserts options is object {
+  if (typeof options === 'object' && options !== null) {
+    if (Object.getPrototypeOf(options) === prototype) return;
+    const tag = tagOf.call(options);
+    if (tag === '[object Object]' || tag === '[object Module]') return;
+  }
+  throw new TypeError(`${fn}: options must be an object, got ${describe(options)}`);
+}
+
+/** True if a property comes from Object.prototype. */
+function isPolluted(options: object, name: string): boolean {
+  if (!(name in prototype)) return false;
+  for (let at: object | null = options; at && at !== prototype; at = Object.getPrototypeOf(at))
+    if (hasOwn.call(at, name)) return false;
+  return true;
+}
+
+/** An object that has what Object.prototype has. */
+const PROBE: Untyped = {};
+
+/** True if Object.prototype has none of the options. Asked one by one, V8 needs 1 ns for each. */
+function isClean(): boolean {
+  return (
+    PROBE.beta === undefined &&
+    PROBE.sigma === undefined &&
+    PROBE.delta === undefined &&
+    PROBE.tau === undefined &&
+    PROBE.reduction === undefined &&
+    PROBE.scale === undefined &&
+    PROBE.insideWeights === undefined &&
+    PROBE.outsideWeights === undefined &&
+    PROBE.weight === undefined &&
+    PROBE.mask === undefined &&
+    PROBE.ignoreNaNTargets === undefined &&
+    PROBE.rowLength === undefined &&
+    PROBE.divisor === undefined &&
+    PROBE.minDivisor === undefined &&
+    PROBE.onZeroDivisor === undefined &&
+    PROBE.copy === undefined &&
+    PROBE.out === undefined &&
+    PROBE.gradTarget === undefined &&
+    PROBE.gradInsideWeights === undefined &&
+    PROBE.gradOutsideWeights === undefined &&
+    PROBE.accumulate === undefined &&
+    PROBE.gradOutput === undefined
+  );
+}
+
+function withoutPollution(options: Untyped): Untyped {
+  const own: Record<string, unknown> = Object.create(null);
+  for (const name of Object.keys(NONE) as OptionName[])
+    if (name in options && !isPolluted(options, name)) own[name] = options[name];
+  return own;
 }
 
 /** Throws for what is no object of options, or has others than those. */
-export function checkNames(fn: string, options: object, known: readonly string[]): void {
-  checkOptions(fn, options);
-  for (const key of Object.keys(options))
-    if (!known.includes(key))
-      throw new TypeError(`${fn}: there is no option "${key}"; there are ${known.join(', ')}`);
-}
-
-/** Checks what depends on more than one option. */
-function checkTogether(fn: string, given: Given, settings: Settings): void {
-  const { reduction, rowLength, divisor, minDivisor } = settings;
-  if (given.weight !== undefined && given.outsideWeights !== undefined)
-    throw new TypeError(
-      `${fn}: weight and outsideWeights are two names of one option; give one of them`,
-    );
-  if (given.rowLength !== undefined && !(Number.isInteger(rowLength) && rowLength > 0))
-    throw new RangeError(`${fn}: rowLength must be an integer from 1, got ${rowLength}`);
-  if (typeof divisor === 'number' && !(divisor >= 0 && divisor < Infinity))
-    throw new RangeError(`${fn}: divisor must be a finite number from 0, got ${divisor}`);
-  if (minDivisor !== undefined && !(minDivisor >= 0 && minDivisor < Infinity))
-    throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
-  for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'])
-    if (given[name] !== undefined && reduction !== 'mean')
-      throw new TypeError(
-        `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
-      );
-  if (
-    (divisor === 'weights' || divisor === 'nonzeroWeights') &&
-    settings.outsideWeights === undefined
-  )
-    throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
-  if (divisor === 'rows' && rowLength === 0)
-    throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
-  if (reduction === 'rows' && rowLength === 0)
-    throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
+export function checkNames(
+  fn: string,
+  options: unknown,
+  known: readonly string[],
+): asserts options is object {
+  checkObject(fn, options);
+  for (const name in options)
+    if (!known.includes(name) && !isPolluted(options, name)) throw unknownOption(fn, name, known);
 }
 
 /** Which loss a threshold is of. */
@@ -276,98 +382,27 @@ const OWNERS = new Map([
   ['delta', 'huberLoss'],
 ]);
 
-function unknownOption(fn: string, key: string, known: string[]): TypeError {
-  const owner = OWNERS.get(key);
+export function unknownOption(fn: string, name: string, known: readonly string[]): TypeError {
+  const owner = OWNERS.get(name);
   const own = known.filter((name) => OWNERS.has(name)).join(' or ');
+  const close = known.find((other) => isClose(name, other));
   const hint = owner
-    ? `${key} is the threshold of ${owner}; ${own ? `here it is ${own}` : 'there is none here'}`
-    : `there are ${known.join(', ')}`;
-  return new TypeError(`${fn}: there is no option "${key}"; ${hint}`);
+    ? `${name} is the threshold of ${owner}; ${own ? `here it is ${own}` : 'there is none here'}`
+    : `${close ? `did you mean ${close}? There` : 'there'} are ${known.join(', ')}`;
+  return new TypeError(`${fn}: there is no option "${name}"; ${hint}`);
 }
 
-function oneOf<T extends string>(
-  fn: string,
-  name: string,
-  values: readonly T[],
-  given: Given,
-  fallback: T,
-): T {
-  const value = given[name];
-  if (value === undefined) return fallback;
-  if ((values as readonly unknown[]).includes(value)) return value as T;
-  const error = typeof value === 'string' ? RangeError : TypeError;
-  const choices = name === 'divisor' ? 'a number or one of' : 'one of';
-  throw new error(
-    `${fn}: ${name} must be ${choices} ${values.map(describe).join(', ')}, got ${describe(value)}`,
+/** True if two names differ by case, or by one letter more, less, changed or swapped. */
+function isClose(a: string, b: string): boolean {
+  const [x, y] = [a.toLowerCase(), b.toLowerCase()];
+  let i = 0;
+  while (i < x.length && x[i] === y[i]) i++;
+  const [p, q] = [x.slice(i), y.slice(i)];
+  return (
+    p === q ||
+    p.slice(1) === q ||
+    p === q.slice(1) ||
+    p.slice(1) === q.slice(1) ||
+    (p.slice(2) === q.slice(2) && p[0] === q[1] && p[1] === q[0])
   );
-}
-
-function flag(fn: string, name: string, given: Given): boolean {
-  const value = given[name];
-  if (value === undefined || typeof value === 'boolean') return value ?? false;
-  throw new TypeError(`${fn}: ${name} must be true or false, got ${describe(value)}`);
-}
-
-function number(fn: string, name: string, given: Given): number | undefined {
-  const value = given[name];
-  if (value !== undefined) checkNumber(fn, name, value);
-  return value as number | undefined;
-}
-
-function array(
-  fn: string,
-  name: string,
-  type: 'Float32Array' | 'Uint8Array',
-  given: Given,
-  wanted?: string,
-): unknown {
-  const value = given[name];
-  if (value !== undefined) checkArray(fn, name, value, type, wanted);
-  return value;
-}
-
-function thresholdOf(
-  fn: string,
-  form: Form,
-  kind: Kind,
-  given: Given,
-): [number | Float32Array, 'beta' | 'sigma' | 'delta'] {
-  if (given.beta !== undefined && given.sigma !== undefined)
-    throw new TypeError(
-      `${fn}: beta (${describe(given.beta)}) and sigma (${describe(given.sigma)}) both set the threshold, beta = 1 / sigma^2; give one of them`,
-    );
-  const name = form === 'huber' ? 'delta' : given.sigma !== undefined ? 'sigma' : 'beta';
-  const value = given[name] === undefined ? 1 : given[name];
-  if (typeof value === 'number') {
-    checkThreshold(fn, name, value);
-    return [name === 'sigma' ? 1 / (value * value) : value, name];
-  }
-  if (!(KINDS[kind] as readonly string[]).includes('rowLength')) checkNumber(fn, name, value);
-  checkArray(fn, name, value, 'Float32Array', NUMBER_OR_ARRAY);
-  if (given.rowLength === undefined)
-    throw new TypeError(`${fn}: ${name} for each column needs rowLength, which is missing`);
-  return [value as Float32Array, name];
-}
-
-/** Throws for a threshold that is no threshold. */
-export function checkThreshold(fn: string, name: string, value: number): void {
-  if (!(value >= 0)) throw new RangeError(`${fn}: ${name} must be a number from 0, got ${value}`);
-}
-
-function weightsOf(fn: string, name: string, given: Given): Weights | undefined {
-  const value = given[name];
-  if (value === undefined || typeof value === 'number') return value;
-  if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)) {
-    const keys = Object.keys(value);
-    const [key] = keys;
-    if (keys.length === 1 && (key === 'perRow' || key === 'perColumn')) {
-      const array = (value as Record<string, unknown>)[key];
-      checkArray(fn, `${name}.${key}`, array, 'Float32Array');
-      if (given.rowLength === undefined)
-        throw new TypeError(`${fn}: ${name}.${key} needs rowLength, which is missing`);
-      return { [key]: array } as unknown as Weights;
-    }
-  }
-  checkArray(fn, name, value, 'Float32Array', WEIGHTS);
-  return value as Float32Array;
 }

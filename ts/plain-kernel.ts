@@ -1,160 +1,304 @@
-// The kernel in plain JavaScript, for hosts without WebAssembly: the same job, the same memory
-// layout, one element at a time. It rounds to f32 where the SIMD kernel does, so that losses,
-// gradients and row sums are the same to the bit; long sums differ in their last digits, being
-// added in another order.
+// The kernel in plain JavaScript, for hosts without WebAssembly: the same jobs, one element at a time,
+// on the arrays of a call wherever they are. It rounds to f32 and adds up in lanes as the SIMD kernel
+// does, so that all results are the same to the bit.
 
-import { LARGEST } from './curve.ts';
-import type { Exports } from './exports.ts';
-import { count, field, kind, shape, want } from './generated/job.ts';
+import type { Binding, Bound } from './bind.ts';
+import {
+  count,
+  field,
+  LEAF,
+  layout,
+  OPERAND_WORDS,
+  OPERANDS,
+  totals,
+  want,
+} from './generated/job.ts';
+import type { Home } from './heap.ts';
+import type { Exports, Views } from './job.ts';
+import { LARGEST } from './loss.ts';
+import { slot } from './plan.ts';
 
 const { abs, fround } = Math;
 const scratch = new Float32Array(1);
 const bits = new Int32Array(scratch.buffer);
+/** Floats that the SIMD kernel adds up side by side. */
+const LANES = 16;
 
-/** Makes a kernel over a buffer. The functions are those of crate/lib.rs. */
-export function createPlainKernel(buffer: ArrayBufferLike): Exports {
-  const words = new Uint32Array(buffer);
-  const floats = new Float32Array(buffer);
-  const doubles = new Float64Array(buffer);
-  const bytes = new Uint8Array(buffer);
+/** The arrays of this backend: each has a buffer of its own, which the garbage collector releases. */
+export class PlainHome implements Home {
+  readonly lasts = false;
+  readonly #buffers = new WeakSet<ArrayBufferLike>();
+
+  make(bytes: number, asker: string): [buffer: ArrayBuffer, offset: number] {
+    try {
+      const buffer = new ArrayBuffer(bytes);
+      this.#buffers.add(buffer);
+      return [buffer, 0];
+    } catch (error) {
+      throw new RangeError(
+        `${asker}: no memory left for ${bytes} bytes (${(error as Error).message})`,
+      );
+    }
+  }
+
+  has(buffer: ArrayBufferLike): boolean {
+    return this.#buffers.has(buffer);
+  }
+
+  /** Nothing takes memory for a call here. */
+  allocate(): number {
+    return 0;
+  }
+
+  release(): void {}
+}
+
+/** Makes a kernel. `bindingAt` tells the arrays of a job. */
+export function createPlainKernel(
+  { u32, f32, f64 }: Views,
+  bindingAt: (job: number) => Binding,
+): Exports {
+  const lanes = new Float32Array(LANES);
+
+  /** Adds the lanes up, in the order of the SIMD kernel, to the f64 at `index`, and clears them. */
+  function fold(index: number): void {
+    let sum = 0;
+    for (let half = 0; half < LANES; half += 8) sum += foldVector(half) + foldVector(half + 4);
+    f64[index] = (f64[index] as number) + sum;
+    lanes.fill(0);
+  }
+  function foldVector(i: number): number {
+    const [a, b, c, d] = [lanes[i], lanes[i + 1], lanes[i + 2], lanes[i + 3]] as number[];
+    return (a as number) + (b as number) + ((c as number) + (d as number));
+  }
 
   function run(job: number, first: number, n: number, work: number): void {
-    const word = (name: keyof typeof field): number => words[job / 4 + field[name]] as number;
-    const float = (name: keyof typeof field): number => floats[job / 4 + field[name]] as number;
-    const wanted = word('want');
-    const origin = word('origin');
-    const rowLength = word('row_length');
-    const rowOrigin = word('row_origin');
+    const at = job / 4;
+    const { bounds } = bindingAt(job);
+    const wanted = u32[at + field.want] as number;
+    const rowLength = u32[at + field.row_length] as number;
+    const float = (name: 'pre' | 'inv' | 'lim' | 'half' | 'below' | 'above'): number =>
+      f32[at + field[name]] as number;
+    const scale = f32[at + field.scale] as number;
+    const gradScale = f32[at + field.grad_scale] as number;
+    const loss = work / 8 + totals.loss;
 
-    if (isPlain(wanted, word('shape'))) {
-      const place = (name: 'input' | 'target' | 'out' | 'grad_input'): Float32Array =>
-        floats.subarray(word(name) / 4 + first - origin, word(name) / 4 + first - origin + n);
-      const numbers = {
-        pre: float('pre'),
-        inv: float('inv'),
-        lim: float('lim'),
-        half: float('half'),
-        scale: float(wanted & want.STORE ? 'scale' : 'grad_scale'),
-      };
-      const out = place(wanted & want.STORE ? 'out' : 'grad_input');
-      const total = doubles[work / 8] as number;
-      doubles[work / 8] = runPlain(wanted, place('input'), place('target'), out, total, numbers);
+    /** Reads an operand of the job: a number, or an element of an array. */
+    const operand = (index: number): ((element: number) => number) => {
+      const word = at + OPERANDS + OPERAND_WORDS * index;
+      const number = f32[word + 2] as number;
+      const is = u32[word];
+      if (is === layout.NUMBER) return () => number;
+      const array = (bounds[index] as Bound).array as Float32Array;
+      if (is === layout.ROW) return (element) => array[Math.floor(element / rowLength)] as number;
+      if (is === layout.COLUMN) return (element) => array[element % rowLength] as number;
+      return (element) => array[element] as number;
+    };
+    const array = (index: number): Float32Array | undefined =>
+      (bounds[index] as Bound).array as Float32Array | undefined;
+
+    const x = array(slot.INPUT) as Float32Array;
+    const y = array(slot.TARGET) as Float32Array;
+    const curves = array(slot.CURVES);
+    const curve = (
+      name: 'pre' | 'inv' | 'lim' | 'half' | 'below' | 'above',
+      row: number,
+    ): ((element: number) => number) => {
+      const number = float(name);
+      return curves
+        ? (element) => curves[row * rowLength + (element % rowLength)] as number
+        : () => number;
+    };
+    if (isPlain(at, wanted, bounds) && !curves) {
+      runPlain(
+        {
+          wanted,
+          x,
+          y,
+          out: array(wanted & want.STORE ? slot.OUT : slot.GRAD_INPUT),
+          pre: float('pre'),
+          inv: float('inv'),
+          lim: float('lim'),
+          half: float('half'),
+          scale: wanted & want.STORE ? scale : gradScale,
+        },
+        first,
+        n,
+        loss,
+      );
       return;
     }
 
-    /** Reads an operand of the job: a number, or an element of an array. */
-    const operand = (
-      is: number,
-      pointer: number,
-      number: number,
-      array: Float32Array | Uint8Array = floats,
-    ): ((at: number) => number) => {
-      const base = pointer / array.BYTES_PER_ELEMENT;
-      if (is === kind.FULL) return (at) => array[base + at - origin] as number;
-      if (is === kind.ROW)
-        return (at) => array[base + Math.floor(at / rowLength) - rowOrigin] as number;
-      if (is === kind.COLUMN) return (at) => array[base + (at % rowLength)] as number;
-      return () => number;
-    };
-    const curve = (name: 'pre' | 'inv' | 'lim' | 'half', index: number): ((at: number) => number) =>
-      operand(word('curves_kind'), word('curves') + 4 * index * rowLength, float(name));
-    const full = (name: keyof typeof field): number => word(name) / 4 - origin;
-
-    const input = full('input');
-    const target = full('target');
     const pre = curve('pre', 0);
     const inv = curve('inv', 1);
     const lim = curve('lim', 2);
     const half = curve('half', 3);
-    const inside = operand(word('inside_kind'), word('inside'), float('inside_number'));
-    const outside = operand(word('outside_kind'), word('outside'), float('outside_number'));
-    const upstream = operand(
-      wanted & want.UPSTREAM ? word('upstream_kind') : kind.NUMBER,
-      word('upstream'),
-      1,
-    );
-    const direction = operand(word('direction') ? kind.FULL : kind.NUMBER, word('direction'), 1);
-    const mask = operand(word('mask_kind'), word('mask'), 1, bytes);
-    const ignoresNaN = word('ignore_nan') !== 0;
-    const counted = word('count');
-    const scale = float('scale');
-    const gradScale = float('grad_scale');
-    const shift = float('shift');
-    const accumulates = word('accumulate') !== 0;
-    const out = word('out') / 4;
-    const put = (name: 'grad_input' | 'grad_target' | 'grad_inside' | 'grad_outside') => {
-      const base = full(name);
-      if (word(name) === 0) return () => {};
-      return (at: number, value: number): void => {
-        floats[base + at] = accumulates ? (floats[base + at] as number) + value : value;
+    const below = curve('below', 4);
+    const above = curve('above', 5);
+    const inside = operand(slot.INSIDE);
+    const outside = operand(slot.OUTSIDE);
+    const upstream = wanted & want.UPSTREAM ? operand(slot.UPSTREAM) : () => 1;
+    const direction = operand(slot.DIRECTION);
+    const mask = operand(slot.MASK);
+    const ignoresNaN = u32[at + field.ignore_nan] !== 0;
+    const counted = u32[at + field.count] as number;
+    const shift = f32[at + field.shift] as number;
+    const accumulates = u32[at + field.accumulate] !== 0;
+    const isGradient = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
+    const out = array(slot.OUT) as Float32Array;
+    const put = (index: number): ((element: number, value: number) => void) => {
+      const result = isGradient ? array(index) : undefined;
+      if (!result) return () => {};
+      return (element, value) => {
+        result[element] = accumulates ? (result[element] as number) + value : value;
       };
     };
-    const putInput = put('grad_input');
-    const putTarget = put('grad_target');
-    const putInside = put('grad_inside');
-    const putOutside = put('grad_outside');
+    const putInput = put(slot.GRAD_INPUT);
+    const putTarget = put(slot.GRAD_TARGET);
+    const putInside = put(slot.GRAD_INSIDE);
+    const putOutside = put(slot.GRAD_OUTSIDE);
+    const isSlope = (wanted & (want.BETA | want.DELTA)) !== 0;
+    const counts = new Float32Array(LANES);
 
     // Everything is read before anything is written: a result may be on top of an operand.
-    for (let at = first; at < first + n; at++) {
-      const y = floats[target + at] as number;
-      const isMasked = mask(at) === 0 || (ignoresNaN && Number.isNaN(y));
-      const x = floats[input + at] as number;
-      const inner = inside(at);
-      const outer = outside(at);
-      const from = upstream(at);
-      const along = direction(at);
-      if (!isMasked && counted !== count.NOTHING) {
-        const one =
-          counted === count.WEIGHTS ? outer : counted === count.NONZERO ? Number(outer !== 0) : 1;
-        doubles[work / 8 + 1] = (doubles[work / 8 + 1] as number) + one;
-      }
-      const d = fround(x - y);
-      const e = fround(inner * d);
-      const limit = lim(at);
-      const t = slopeOf(e, pre(at), inv(at), bitsOf(limit));
-      const bounded = t > LARGEST ? LARGEST : Math.max(t, -LARGEST);
-      const halfOf = half(at);
-      const loss = lossOf(e, bounded, halfOf);
+    for (let i = first; i < first + n; i++) {
+      const target = y[i] as number;
+      const isMasked = mask(i) === 0 || (ignoresNaN && Number.isNaN(target));
+      const input = x[i] as number;
+      const insideWeight = inside(i);
+      const outsideWeight = outside(i);
+      const upstreamGrad = upstream(i);
+      const gradGrad = direction(i);
+      const lane = (i - first) % LANES;
+      if (!isMasked && counted !== count.NOTHING)
+        counts[lane] =
+          (counts[lane] as number) +
+          (counted === count.WEIGHTS
+            ? outsideWeight
+            : counted === count.NONZERO
+              ? Number(outsideWeight !== 0)
+              : 1);
+      const d = fround(input - target);
+      const e = fround(insideWeight * d);
+      const limit = lim(i);
+      const side = e < 0 ? below(i) : above(i);
+      const slope = slopeOf(e, pre(i), inv(i), bitsOf(limit));
+      const bounded = slope > LARGEST ? LARGEST : Math.max(slope, -LARGEST);
+      const halfOf = half(i);
+      const t = fround(slope * side);
+      const lossOfElement = fround(lossOf(e, bounded, halfOf) * side);
 
-      const weighted = isMasked ? 0 : fround(outer * loss);
-      if (wanted & want.SUM) doubles[work / 8] = (doubles[work / 8] as number) + weighted;
-      if (wanted & want.STORE) floats[out + at - origin] = fround(weighted * scale) + 0;
+      const weighted = isMasked ? 0 : fround(outsideWeight * lossOfElement);
+      if (wanted & want.SUM) lanes[lane] = (lanes[lane] as number) + weighted;
+      if (wanted & want.STORE) out[i] = fround(weighted * scale) + 0;
       if (wanted & want.ROWS) {
-        let sum = (doubles[work / 8 + 2] as number) + weighted;
-        if ((at + 1) % rowLength === 0) {
-          floats[out + Math.floor(at / rowLength) - rowOrigin] = sum * scale;
+        const row = work / 8 + totals.row;
+        let sum = (f64[row] as number) + weighted;
+        if ((i + 1) % rowLength === 0) {
+          out[Math.floor(i / rowLength)] = sum * scale;
           sum = 0;
         }
-        doubles[work / 8 + 2] = sum;
+        f64[row] = sum;
       }
-      const g = fround(gradScale * from);
-      const pull = fround(g * outer);
+      const g = fround(gradScale * upstreamGrad);
+      const pull = fround(g * outsideWeight);
       if (wanted & want.GRAD) {
-        const toInput = isMasked ? 0 : fround(t * fround(pull * inner));
-        putInput(at, toInput);
-        putTarget(at, isMasked ? 0 : -toInput);
-        putInside(at, isMasked ? 0 : fround(fround(pull * t) * d));
-        putOutside(at, isMasked ? 0 : fround(g * fround(loss - shift)));
+        const toInput = isMasked ? 0 : fround(t * fround(pull * insideWeight));
+        putInput(i, toInput);
+        putTarget(i, isMasked ? 0 : -toInput);
+        putInside(i, isMasked ? 0 : fround(fround(pull * t) * d));
+        putOutside(i, isMasked ? 0 : fround(g * fround(lossOfElement - shift)));
       }
       if (wanted & want.CURVATURE) {
-        const bend = abs(e) >= halfOf ? 0 : fround(fround(pre(at) * inv(at)) + fround(e * 0));
-        const weight = fround(fround(pull * inner) * inner);
-        putInput(at, isMasked ? 0 : fround(fround(bend * weight) * along));
+        const bend = abs(e) >= halfOf ? 0 : fround(fround(pre(i) * inv(i)) + fround(e * 0));
+        const weight = fround(fround(pull * insideWeight) * insideWeight);
+        putInput(i, isMasked ? 0 : fround(fround(fround(bend * side) * weight) * gradGrad));
       }
-      if (wanted & (want.BETA | want.DELTA) && !isMasked) {
-        const slope =
+      if (isSlope && !isMasked) {
+        const slopeOfThreshold =
           wanted & want.BETA
-            ? fround(fround(t * t) * -0.5)
+            ? fround(fround(slope * slope) * -0.5)
             : abs(e) <= limit
               ? 0
-              : abs(fround(e - t));
-        doubles[work / 8] = (doubles[work / 8] as number) + fround(slope * pull);
+              : abs(fround(e - slope));
+        lanes[lane] = (lanes[lane] as number) + fround(fround(slopeOfThreshold * side) * pull);
+      }
+      const done = i + 1 - first;
+      if (done % LEAF === 0 || done === n) {
+        fold(loss);
+        lanes.set(counts);
+        fold(work / 8 + totals.count);
+        counts.fill(0);
       }
     }
   }
 
+  /** True for passes without weights, masks and the like. */
+  function isPlain(at: number, wanted: number, bounds: readonly Bound[]): boolean {
+    const operandIs = (index: number): boolean => {
+      const word = at + OPERANDS + OPERAND_WORDS * index;
+      return u32[word] === layout.NUMBER && f32[word + 2] === 1;
+    };
+    const isOne = wanted === want.SUM || wanted === want.GRAD || wanted === want.STORE;
+    return (
+      (isOne || wanted === (want.SUM | want.GRAD)) &&
+      u32[at + field.count] === count.NOTHING &&
+      u32[at + field.accumulate] === 0 &&
+      u32[at + field.ignore_nan] === 0 &&
+      f32[at + field.below] === 1 &&
+      f32[at + field.above] === 1 &&
+      f32[at + field.lim] !== Infinity &&
+      operandIs(slot.INSIDE) &&
+      operandIs(slot.OUTSIDE) &&
+      operandIs(slot.MASK) &&
+      !bounds[slot.GRAD_TARGET]?.array &&
+      !bounds[slot.GRAD_INSIDE]?.array &&
+      !bounds[slot.GRAD_OUTSIDE]?.array
+    );
+  }
+
+  /** These passes, several times as fast as the loop that has all. */
+  function runPlain(
+    { wanted, x, y, out, pre, inv, lim, half, scale }: PlainPass,
+    first: number,
+    n: number,
+    total: number,
+  ): void {
+    const sums = (wanted & want.SUM) !== 0;
+    const stores = (wanted & want.STORE) !== 0;
+    const grads = (wanted & want.GRAD) !== 0;
+    const limit = bitsOf(lim);
+    for (let leaf = first; leaf < first + n; leaf += LEAF) {
+      const end = Math.min(leaf + LEAF, first + n);
+      for (let i = leaf; i < end; i++) {
+        const d = fround((x[i] as number) - (y[i] as number));
+        const t = slopeOf(d, pre, inv, limit);
+        const loss = lossOf(d, t, half);
+        if (sums) {
+          const lane = (i - leaf) & (LANES - 1);
+          lanes[lane] = (lanes[lane] as number) + loss;
+        }
+        if (stores) (out as Float32Array)[i] = fround(loss * scale) + 0;
+        if (grads) (out as Float32Array)[i] = fround(t * scale);
+      }
+      if (sums) fold(total);
+    }
+  }
+
   // The totals: loss, count, row.
-  return { run, work_size: () => 24 };
+  return { run, prepare: () => {}, work_size: () => 24 };
+}
+
+interface PlainPass {
+  wanted: number;
+  x: Float32Array;
+  y: Float32Array;
+  out: Float32Array | undefined;
+  pre: number;
+  inv: number;
+  lim: number;
+  half: number;
+  scale: number;
 }
 
 /**
@@ -178,37 +322,4 @@ function lossOf(d: number, t: number, half: number): number {
 function bitsOf(x: number): number {
   scratch[0] = x;
   return bits[0] as number;
-}
-
-function isPlain(wanted: number, is: number): boolean {
-  if (is !== shape.PLAIN && is !== shape.SCALED) return false;
-  return [want.SUM, want.GRAD, want.SUM | want.GRAD, want.STORE].some((plain) => plain === wanted);
-}
-
-/**
- * The passes without weights, masks and the like, several times as fast as the loop that has them.
- * Returns `total` with the losses added one by one, so that its bits do not depend on the calls.
- */
-function runPlain(
-  wanted: number,
-  input: Float32Array,
-  target: Float32Array,
-  out: Float32Array,
-  total: number,
-  { pre, inv, lim, half, scale }: Record<'pre' | 'inv' | 'lim' | 'half' | 'scale', number>,
-): number {
-  const sums = (wanted & want.SUM) !== 0;
-  const stores = (wanted & want.STORE) !== 0;
-  const grads = (wanted & want.GRAD) !== 0;
-  const limit = bitsOf(lim);
-  let sum = total;
-  for (let i = 0; i < input.length; i++) {
-    const d = fround((input[i] as number) - (target[i] as number));
-    const t = slopeOf(d, pre, inv, limit);
-    const loss = lossOf(d, t, half);
-    if (sums) sum += loss;
-    if (stores) out[i] = fround(loss * scale) + 0;
-    if (grads) out[i] = fround(t * scale);
-  }
-  return sum;
 }

@@ -46,22 +46,24 @@ import {
   RETIRED,
   type Start,
 } from './control.ts';
-import { JOB_WORDS } from './generated/job.ts';
-import { type Kernel, theKernel } from './kernel.ts';
+import type { Job } from './job.ts';
+import { type Helpers, type Kernel, runningKernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
 import { checkNames } from './options.ts';
+import { CHUNK } from './units.ts';
+import { runAlone } from './walk.ts';
 
 /**
  * A call of fewer elements stays on one thread. Two that are awake are 2.1 times as fast as one at
  * this length (forward, 65 us alone), but 1.4 times with three chunks, of which one is left over.
  */
-const THRESHOLD = 4 * 65536;
+const THRESHOLD = 4 * CHUNK;
 /**
  * A call of fewer does not wake workers, unless the one before has just ended. Ringing takes 10 us,
  * and they come after 60: it made calls of `THRESHOLD` 10 % slower than alone, and those of this
  * length 20 % faster. (All on two cores of a virtual Xeon under Node 20.)
  */
-const WAKE_THRESHOLD = 8 * 65536;
+const WAKE_THRESHOLD = 8 * CHUNK;
 const JUST_MS = 1;
 const DEADLINE_MS = 1000;
 /** After so long without a finished chunk, workers may be waiting for the caller's own core. */
@@ -92,7 +94,7 @@ export interface ThreadOptions {
 }
 
 /** The workers, and what they share. */
-export interface Pool {
+interface Pool {
   readonly threads: number;
   readonly workers: WorkerLike[];
   readonly control: Control;
@@ -108,13 +110,6 @@ export interface Pool {
   /** Why a worker was lost before the pool was complete. */
   failure?: string;
 }
-
-let pool: Pool | undefined;
-/** The last change of the pool that was asked for; the next one waits for it. */
-let change: Promise<void> = Promise.resolve();
-/** How often `setNumThreads` had its way: a lost pool is not restored after that has asked for another. */
-let changes = 0;
-let restarts = 0;
 
 /**
  * Sets how many threads a call may use, the calling one included. Functions stay synchronous, and
@@ -135,23 +130,9 @@ let restarts = 0;
  * ```
  */
 export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<void> {
-  const next = change.then(async () => {
-    checkNumber('setNumThreads', 'n', n);
-    if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS))
-      throw new RangeError(
-        `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
-      );
-    checkHooks(options);
-    if (n === pool?.threads && Object.keys(options).length === 0) return;
-    const started = n > 1 ? await startPool(n, options) : undefined;
-    const old = pool;
-    pool = started;
-    if (old) retire(old);
-    changes++;
-    restarts = 0;
-  });
-  change = next.catch(() => {});
-  return next;
+  const kernel = theKernel();
+  if (!(kernel.helpers instanceof Threads)) kernel.helpers = new Threads(kernel);
+  return (kernel.helpers as Threads).set(n, options);
 }
 
 function checkHooks(options: ThreadOptions): void {
@@ -172,102 +153,238 @@ function checkHooks(options: ThreadOptions): void {
  * ```
  */
 export function getNumThreads(): number {
-  return pool?.threads ?? 1;
+  return runningKernel()?.helpers?.threads ?? 1;
 }
 
-/** What the chunks of a job add up to. */
-export interface Totals {
-  loss: number;
-  count: number;
-  /** Workers that were given up, and may still read what the job points to. */
-  lostTo: Pool | undefined;
-}
+/** The threads of one kernel. */
+class Threads implements Helpers {
+  readonly #kernel: Kernel;
+  #pool: Pool | undefined;
+  /** The last change of the pool that was asked for; the next one waits for it. */
+  #change: Promise<void> = Promise.resolve();
+  /** How often `set` had its way: a lost pool is not restored after that has asked for another. */
+  #changes = 0;
+  #restarts = 0;
+  /** Workers that were given up in the running call, and may still read what its job points to. */
+  #lost: Pool | undefined;
 
-/**
- * Runs the kernel's job over the elements `first .. first + n`, chunk by chunk, and adds the sums of
- * the chunks in order. `mayShare`: other threads may take some.
- */
-export function runJob(
-  kernel: Kernel,
-  first: number,
-  n: number,
-  chunk: number,
-  mayShare: boolean,
-): Totals {
-  const totals: Totals = { loss: 0, count: 0, lostTo: undefined };
-  const turn = MAX_CHUNKS * chunk;
-  const helpers = mayShare && n >= THRESHOLD ? pool : undefined;
-  const isShared = helpers !== undefined && (n >= WAKE_THRESHOLD || isAwake(helpers));
-  for (let from = first; from < first + n; from += turn) {
-    const end = Math.min(from + turn, first + n);
-    if (isShared && pool) runTogether(kernel, pool, from, end, chunk, totals);
-    else runAlone(kernel, from, end, chunk, totals);
+  constructor(kernel: Kernel) {
+    this.#kernel = kernel;
   }
-  if (helpers) helpers.ended = performance.now();
-  return totals;
+
+  get threads(): number {
+    return this.#pool?.threads ?? 1;
+  }
+
+  set(n: number, options: ThreadOptions): Promise<void> {
+    const next = this.#change.then(async () => {
+      checkNumber('setNumThreads', 'n', n);
+      if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS))
+        throw new RangeError(
+          `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
+        );
+      checkHooks(options);
+      if (n === this.threads && this.#pool && Object.keys(options).length === 0) return;
+      const started = n > 1 ? await this.#start(n, options) : undefined;
+      const old = this.#pool;
+      this.#pool = started;
+      if (old) retire(this.#kernel, old);
+      this.#changes++;
+      this.#restarts = 0;
+    });
+    this.#change = next.catch(() => {});
+    return next;
+  }
+
+  share(job: Job, first: number, n: number, chunk: number): boolean {
+    const own = this.#pool;
+    if (!own || n < THRESHOLD) return false;
+    const isShared = n >= WAKE_THRESHOLD || isAwake(own);
+    const turn = MAX_CHUNKS * chunk;
+    for (let from = first; isShared && from < first + n; from += turn) {
+      const end = Math.min(from + turn, first + n);
+      if (this.#pool) this.#runTogether(this.#pool, job, from, end, chunk);
+      else runAlone(this.#kernel, job, from, end - from, chunk);
+    }
+    if (!isShared) runAlone(this.#kernel, job, first, n, chunk);
+    own.ended = performance.now();
+    return true;
+  }
+
+  release(offsets: number[]): void {
+    const lost = this.#lost;
+    this.#lost = undefined;
+    if (lost) {
+      lost.memory.push(...offsets);
+      release(this.#kernel, lost);
+    } else for (const offset of offsets) this.#kernel.home.release(offset);
+  }
+
+  #runTogether(own: Pool, job: Job, first: number, end: number, chunk: number): void {
+    const kernel = this.#kernel;
+    const { sums } = kernel;
+    const chunks = Math.ceil((end - first) / chunk);
+    const { words, jobWords, flags, sums: chunkSums, claim, rangeOf, finish } = own.control;
+    job.copyTo(jobWords);
+    words[CHUNKS] = chunks;
+    words[CHUNK_SIZE] = chunk;
+    words[FIRST] = first;
+    words[END] = end;
+    flags.fill(0, 0, chunks);
+    Atomics.store(words, DONE, 0);
+    Atomics.store(words, CLAIM, chunks);
+    Atomics.add(words, BELL, 1);
+    const asleep = own.wanted - Atomics.load(words, AWAKE);
+    if (asleep > 0) Atomics.notify(words, BELL, asleep);
+
+    const { loss, count } = sums;
+    const compute = (index: number): void => {
+      const [from, to] = rangeOf(index, chunk);
+      sums.loss = 0;
+      sums.count = 0;
+      runAlone(kernel, job, from, to - from, chunk);
+      finish(index, sums.loss, sums.count);
+    };
+    let computed = 0;
+    for (let left = claim(); left > 0; left = claim()) {
+      compute(chunks - left);
+      computed++;
+    }
+    if (!isFinished(own, chunks - computed)) {
+      this.#lost = own;
+      this.#lose(
+        own,
+        'a thread was lost in the middle of a call; the calling thread has done its part',
+      );
+      for (let index = 0; index < chunks; index++)
+        if (Atomics.load(flags, index) === 0) compute(index);
+    }
+    sums.loss = loss;
+    sums.count = count;
+    for (let index = 0; index < chunks; index++) {
+      sums.loss += chunkSums[2 * index] as number;
+      sums.count += chunkSums[2 * index + 1] as number;
+    }
+  }
+
+  async #start(threads: number, options: ThreadOptions): Promise<Pool> {
+    const kernel = this.#kernel;
+    const { home, memory, module } = kernel;
+    const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
+    if (kernel.backend !== 'wasm-shared' || !memory || !module)
+      throw new Error(
+        `setNumThreads: threads need shared memory, and the backend here is "${kernel.backend}"; ${HEADERS}`,
+      );
+    if (typeof SharedArrayBuffer === 'undefined')
+      throw new Error(`setNumThreads: this host shares no memory with workers; ${HEADERS}`);
+    if (isolated === false)
+      throw new Error(`setNumThreads: this page is not cross-origin isolated; ${HEADERS}`);
+    const taken = [home.allocate(CONTROL_BYTES, 'setNumThreads')];
+    const address = taken[0] as number;
+    const { buffer } = kernel.views.f32;
+    new Uint8Array(buffer, address, CONTROL_BYTES).fill(0);
+    const created: Pool = {
+      threads,
+      workers: [],
+      control: control(buffer, address),
+      options,
+      memory: taken,
+      wanted: Math.min(threads, cores()) - 1,
+      ended: -Infinity,
+      gone: 0,
+    };
+    try {
+      const ready: Promise<void>[] = [];
+      for (let i = 1; i < threads; i++) {
+        const work = home.allocate(kernel.workBytes, 'setNumThreads');
+        taken.push(work);
+        const worker = (options.createWorker ?? createWorker)();
+        if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
+          throw new TypeError(
+            `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
+          );
+        created.workers.push(worker);
+        const isReady = this.#started(created, worker, { memory, module, address, work });
+        // If the next one cannot be made, nobody waits for this one.
+        isReady.catch(() => {});
+        ready.push(isReady);
+      }
+      await Promise.all(ready);
+      // One that was ready may have ended while the others started.
+      if (created.failure !== undefined) throw notStarted(created.failure);
+    } catch (error) {
+      retire(kernel, created);
+      throw error;
+    }
+    return created;
+  }
+
+  /** Starts a worker; resolves when it is ready, and from then on looks after it. */
+  #started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(new Error(`setNumThreads: a worker has not started within ${START_MS / 1000} s`));
+      }, START_MS);
+      const ready = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const failed = (error: unknown): void => {
+        clearTimeout(timer);
+        own.failure ??= messageOf(error);
+        reject(notStarted(messageOf(error)));
+        if (this.#pool === own) this.#lose(own, `a thread was lost (${messageOf(error)})`);
+      };
+      const gone = (): void => {
+        failed('it ended');
+        own.gone++;
+        release(this.#kernel, own);
+      };
+      if (worker.on) {
+        worker.on('message', ready);
+        worker.on('error', failed);
+        worker.on('exit', gone);
+      } else {
+        worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : ready());
+        worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
+          event.preventDefault?.();
+          failed(event.message ?? 'its script could not be loaded');
+        };
+      }
+      try {
+        worker.postMessage(message);
+        worker.unref?.();
+      } catch (error) {
+        failed(error);
+      }
+    });
+  }
+
+  /** Gives a pool up that lost a worker, and starts another. */
+  #lose(own: Pool, message: string): void {
+    // First, since some hosts tell the end of a worker while they are asked to end it.
+    this.#pool = undefined;
+    retire(this.#kernel, own);
+    warn(own, message);
+    if (++this.#restarts > MAX_RESTARTS) {
+      warn(own, `threads were lost ${this.#restarts} times; one thread does everything now`);
+      return;
+    }
+    const seen = this.#changes;
+    this.#change = this.#change.then(async () => {
+      if (this.#changes !== seen) return;
+      try {
+        this.#pool = await this.#start(own.threads, own.options);
+      } catch (error) {
+        warn(own, `${messageOf(error)}; one thread does everything now`);
+      }
+    });
+  }
 }
 
 /** Whether the workers are awake, or worth waking for calls that follow. */
 function isAwake({ wanted, control: { words }, ended }: Pool): boolean {
   return Atomics.load(words, AWAKE) >= wanted || performance.now() - ended < JUST_MS;
-}
-
-function runAlone(kernel: Kernel, first: number, end: number, chunk: number, totals: Totals): void {
-  const { run, job, work, heap } = kernel;
-  const at = work >>> 3;
-  const { f64 } = heap;
-  for (let from = first; from < end; from += chunk) {
-    f64.fill(0, at, at + 3);
-    run(job, from, Math.min(chunk, end - from), work);
-    totals.loss += f64[at] as number;
-    totals.count += f64[at + 1] as number;
-  }
-}
-
-function runTogether(
-  kernel: Kernel,
-  own: Pool,
-  first: number,
-  end: number,
-  chunk: number,
-  totals: Totals,
-): void {
-  const { heap, job } = kernel;
-  const chunks = Math.ceil((end - first) / chunk);
-  const { words, jobWords, flags, sums, claim, rangeOf, finish } = own.control;
-  jobWords.set(heap.u32.subarray(job >>> 2, (job >>> 2) + JOB_WORDS));
-  words[CHUNKS] = chunks;
-  words[CHUNK_SIZE] = chunk;
-  words[FIRST] = first;
-  words[END] = end;
-  flags.fill(0, 0, chunks);
-  Atomics.store(words, DONE, 0);
-  Atomics.store(words, CLAIM, chunks);
-  Atomics.add(words, BELL, 1);
-  const asleep = own.wanted - Atomics.load(words, AWAKE);
-  if (asleep > 0) Atomics.notify(words, BELL, asleep);
-
-  const compute = (index: number): void => {
-    const [from, to] = rangeOf(index, chunk);
-    const mine: Totals = { loss: 0, count: 0, lostTo: undefined };
-    runAlone(kernel, from, to, chunk, mine);
-    finish(index, mine.loss, mine.count);
-  };
-  let computed = 0;
-  for (let left = claim(); left > 0; left = claim()) {
-    compute(chunks - left);
-    computed++;
-  }
-  if (!isFinished(own, chunks - computed)) {
-    totals.lostTo = own;
-    lose(own, 'a thread was lost in the middle of a call; the calling thread has done its part');
-    for (let index = 0; index < chunks; index++)
-      if (Atomics.load(flags, index) === 0) compute(index);
-  }
-  for (let index = 0; index < chunks; index++) {
-    totals.loss += sums[2 * index] as number;
-    totals.count += sums[2 * index + 1] as number;
-  }
 }
 
 /**
@@ -300,57 +417,6 @@ function rest(words: Int32Array, done: number): void {
   }
 }
 
-async function startPool(threads: number, options: ThreadOptions): Promise<Pool> {
-  const kernel = theKernel();
-  const { heap, memory, module } = kernel;
-  const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
-  if (kernel.backend !== 'wasm-shared' || !memory || !module)
-    throw new Error(
-      `setNumThreads: threads need shared memory, and the backend here is "${kernel.backend}"; ${HEADERS}`,
-    );
-  if (typeof SharedArrayBuffer === 'undefined')
-    throw new Error(`setNumThreads: this host shares no memory with workers; ${HEADERS}`);
-  if (isolated === false)
-    throw new Error(`setNumThreads: this page is not cross-origin isolated; ${HEADERS}`);
-  const taken = [heap.allocate(CONTROL_BYTES, 'setNumThreads')];
-  const address = taken[0] as number;
-  heap.u8.fill(0, address, address + CONTROL_BYTES);
-  const created: Pool = {
-    threads,
-    workers: [],
-    control: control(heap.f32.buffer, address),
-    options,
-    memory: taken,
-    wanted: Math.min(threads, cores()) - 1,
-    ended: -Infinity,
-    gone: 0,
-  };
-  try {
-    const ready: Promise<void>[] = [];
-    for (let i = 1; i < threads; i++) {
-      const work = heap.allocate(kernel.workBytes, 'setNumThreads');
-      taken.push(work);
-      const worker = (options.createWorker ?? createWorker)();
-      if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
-        throw new TypeError(
-          `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
-        );
-      created.workers.push(worker);
-      const isReady = started(created, worker, { memory, module, address, work });
-      // If the next one cannot be made, nobody waits for this one.
-      isReady.catch(() => {});
-      ready.push(isReady);
-    }
-    await Promise.all(ready);
-    // One that was ready may have ended while the others started.
-    if (created.failure !== undefined) throw notStarted(created.failure);
-  } catch (error) {
-    retire(created);
-    throw error;
-  }
-  return created;
-}
-
 const HEADERS =
   'in a browser the page must be served with the headers "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"';
 
@@ -365,47 +431,6 @@ function createWorker(): WorkerLike {
   return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
 }
 
-/** Starts a worker; resolves when it is ready, and from then on looks after it. */
-function started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`setNumThreads: a worker has not started within ${START_MS / 1000} s`));
-    }, START_MS);
-    const ready = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const failed = (error: unknown): void => {
-      clearTimeout(timer);
-      own.failure ??= messageOf(error);
-      reject(notStarted(messageOf(error)));
-      if (pool === own) lose(own, `a thread was lost (${messageOf(error)})`);
-    };
-    const gone = (): void => {
-      failed('it ended');
-      own.gone++;
-      release(own);
-    };
-    if (worker.on) {
-      worker.on('message', ready);
-      worker.on('error', failed);
-      worker.on('exit', gone);
-    } else {
-      worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : ready());
-      worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
-        event.preventDefault?.();
-        failed(event.message ?? 'its script could not be loaded');
-      };
-    }
-    try {
-      worker.postMessage(message);
-      worker.unref?.();
-    } catch (error) {
-      failed(error);
-    }
-  });
-}
-
 function notStarted(reason: string): Error {
   return new Error(`setNumThreads: a worker did not start (${reason})`);
 }
@@ -414,33 +439,12 @@ function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Gives a pool up that lost a worker, and starts another. */
-function lose(own: Pool, message: string): void {
-  // First, since some hosts tell the end of a worker while they are asked to end it.
-  pool = undefined;
-  retire(own);
-  warn(own, message);
-  if (++restarts > MAX_RESTARTS) {
-    warn(own, `threads were lost ${restarts} times; one thread does everything now`);
-    return;
-  }
-  const seen = changes;
-  change = change.then(async () => {
-    if (changes !== seen) return;
-    try {
-      pool = await startPool(own.threads, own.options);
-    } catch (error) {
-      warn(own, `${messageOf(error)}; one thread does everything now`);
-    }
-  });
-}
-
 /** Later, since a listener may call functions of this package, and one may be running now. */
 function warn({ options }: Pool, message: string): void {
   queueMicrotask(() => options.onWarning?.(message));
 }
 
-function retire(own: Pool): void {
+function retire(kernel: Kernel, own: Pool): void {
   Atomics.store(own.control.words, RETIRED, 1);
   Atomics.add(own.control.words, BELL, 1);
   Atomics.notify(own.control.words, BELL);
@@ -449,19 +453,13 @@ function retire(own: Pool): void {
     if (worker.on) worker.terminate();
     else setTimeout(() => worker.terminate(), GRACE_MS);
   }
-  release(own);
-}
-
-/** Gives memory of the kernel back when the workers that may read it are gone. */
-export function releaseAfter(own: Pool, taken: number[]): void {
-  own.memory.push(...taken);
-  release(own);
+  release(kernel, own);
 }
 
 /** Gives the memory of a pool back, once it is sure that its workers are gone. */
-function release(own: Pool): void {
+function release(kernel: Kernel, own: Pool): void {
   if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
-  for (const offset of own.memory.splice(0)) theKernel().heap.release(offset);
+  for (const offset of own.memory.splice(0)) kernel.home.release(offset);
 }
 
 function cores(): number {

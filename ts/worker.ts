@@ -14,7 +14,7 @@ import {
   RETIRED,
   type Start,
 } from './control.ts';
-import type { Exports } from './exports.ts';
+import type { Exports } from './job.ts';
 import { builtin } from './node.ts';
 
 interface Port {

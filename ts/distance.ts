@@ -1,9 +1,9 @@
-// The vector form of the worksheet that this package goes back to: the loss of a distance.
+// The vector form: the loss of the distance of two vectors.
+import { compute } from './call.ts';
 import { checkNumber } from './check.ts';
-import { l1Loss } from './losses.ts';
-import { type Kind, type OutOption, readOptions, type SmoothL1Threshold } from './options.ts';
-import { compute } from './pass.ts';
-import { checkPair, freshArray } from './request.ts';
+import { Caller } from './functions.ts';
+import { L1, SMOOTH_L1 } from './loss.ts';
+import { NONE, type OutOption, type Role, type SmoothL1Threshold } from './options.ts';
 
 /**
  * The L1 distance of two vectors, `sum |p_i - q_i|`.
@@ -16,8 +16,7 @@ import { checkPair, freshArray } from './request.ts';
  * ```
  */
 export function l1Distance(p: Float32Array, q: Float32Array): number {
-  checkPair('l1Distance', p, q, 'p', 'q');
-  return l1Loss(p, q, { reduction: 'sum' });
+  return distanceOf('l1Distance', p, q);
 }
 
 /**
@@ -64,33 +63,24 @@ export function smoothL1OfDistanceBackward(
 ): Float32Array {
   const fn = 'smoothL1OfDistanceBackward';
   checkNumber(fn, 'gradOutput', gradOutput);
-  const { slope, n, out } = ofDistance(fn, 'distanceBackward', p, q, options);
-  const settings = readOptions(fn, 'l1', 'object', { reduction: 'sum' });
-  const grad = out ?? freshArray(fn, 'out', settings, n);
-  const upstream = gradOutput * slope;
-  compute({
-    fn,
-    settings,
-    input: p,
-    target: q,
-    names: ['p', 'q'],
-    n,
-    loss: false,
-    grad,
-    gradName: 'out',
-    upstream,
-  });
-  return grad;
+  const { slope, out } = ofDistance(fn, 'distanceBackward', p, q, options);
+  const plan = new Caller(fn, L1, 'distanceBackward').plan(NONE);
+  return compute(plan, NONE, p, q, gradOutput * slope, undefined, out, undefined) as Float32Array;
+}
+
+function distanceOf(fn: string, p: Float32Array, q: Float32Array): number {
+  const plan = new Caller(fn, L1, 'distance').plan(NONE);
+  return compute(plan, NONE, p, q, 1, undefined, undefined, undefined) as number;
 }
 
 /** Smooth L1 of one number from 0, in f64. */
-function ofDistance(fn: string, kind: Kind, p: Float32Array, q: Float32Array, options: unknown) {
-  const { threshold, out } = readOptions(fn, 'smoothL1', kind, options);
-  const n = checkPair(fn, p, q, 'p', 'q');
-  const distance = l1Distance(p, q);
-  const beta = threshold as number;
+function ofDistance(fn: string, role: Role, p: Float32Array, q: Float32Array, options: unknown) {
+  const caller = new Caller(fn, SMOOTH_L1, role);
+  const given = caller.read(options);
+  const beta = caller.plan(given).threshold as number;
+  const distance = distanceOf(fn, p, q);
   const slope = distance < beta ? distance / beta : Math.sign(distance);
   const half = beta === Infinity ? 0 : beta / 2;
   const loss = distance < beta ? (distance * slope) / 2 : distance - half;
-  return { loss, slope, n, out };
+  return { loss, slope, out: given.out as Float32Array | undefined };
 }

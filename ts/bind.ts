@@ -1,0 +1,444 @@
+// Binds the arrays of a call to its plan: each is checked to be of its type and length, apart from the
+// results, and located, before anything is written.
+//
+// User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
+// and nowhere after that. The other facts of each array are read once, by the engine's own getters.
+import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf } from './check.ts';
+import { layout } from './generated/job.ts';
+import type { Home } from './heap.ts';
+import type { Job } from './job.ts';
+import type { Kernel } from './kernel.ts';
+import type { Given } from './options.ts';
+import { isResult, type Plan, SLOTS, slot } from './plan.ts';
+import { SHORT, type Stage } from './stage.ts';
+import { releases, Stamp } from './stamp.ts';
+import { PIECE } from './units.ts';
+
+type Values = Float32Array | Uint8Array;
+
+/** An array of a call. */
+export class Bound {
+  readonly slot: number;
+  readonly isResult: boolean;
+  readonly bytesPerElement: number;
+  /** Whether it is an array that the kernel did not make, and has to be asked for everything. */
+  isOther = false;
+  /** The array until the call ends, if the kernel did not make it. */
+  array: Values | undefined = undefined;
+  /** Its length, as it was checked; -1 if it is not there yet. */
+  length = 0;
+  layout: number = layout.FULL;
+  /** The buffer that it is on, if that is not the kernel's memory. */
+  buffer: ArrayBufferLike | undefined = undefined;
+  /** Its byte offset there. */
+  start = 0;
+  /** Where the kernel finds it: at `start`, or where it is copied to. */
+  place = 0;
+
+  constructor(at: number) {
+    this.slot = at;
+    this.isResult = isResult(at);
+    this.bytesPerElement = at === slot.MASK ? 1 : 4;
+  }
+}
+
+/** The arrays of a job. They are kept: a call with the same arrays as the last one has nothing to check. */
+export class Binding {
+  /** By slot. */
+  readonly bounds: readonly Bound[] = Array.from({ length: SLOTS }, (_, at) => new Bound(at));
+  /** Those that have an array, in the order of their slots. */
+  list: readonly Bound[] = [];
+  /** The number of elements. */
+  n = 0;
+  /** Whether an array has to be copied through the staging buffer. */
+  isStaged = false;
+  /** Whether a result is written over an input. */
+  isInPlace = false;
+  /** Whether any of them is no array that the kernel made, or may differ though it is the same. */
+  hasOthers = false;
+  /** The slots that have an array, as bits, and those of the list. */
+  #taken = 0;
+  #listed = 0;
+  /** Calls so far: it tells whether user code has called in between. */
+  #calls = 0;
+  // The arguments of the call that was checked last, and how many arrays had been released then.
+  #released = -1;
+  #given: Given | undefined;
+  #input: unknown;
+  #target: unknown;
+  #upstream: unknown;
+  #direction: unknown;
+  #gradInput: unknown;
+  #out: unknown;
+
+  /** True if these are the arguments that were checked last, and none of their arrays can have changed. */
+  isSame(
+    given: Given,
+    input: unknown,
+    target: unknown,
+    upstream: unknown,
+    direction: unknown,
+    gradInput: unknown,
+    out: unknown,
+  ): boolean {
+    return (
+      this.#released === releases &&
+      this.#input === input &&
+      this.#target === target &&
+      this.#gradInput === gradInput &&
+      this.#out === out &&
+      this.#given === given &&
+      (this.#upstream === upstream || typeof upstream === 'number') &&
+      this.#direction === direction
+    );
+  }
+
+  /** Remembers arguments that were checked. */
+  settle(
+    given: Given,
+    input: unknown,
+    target: unknown,
+    upstream: unknown,
+    direction: unknown,
+    gradInput: unknown,
+    out: unknown,
+  ): void {
+    this.#released = releases;
+    this.#given = given;
+    this.#input = input;
+    this.#target = target;
+    // A number has no place in memory; an array is unlike any.
+    this.#upstream = typeof upstream === 'number' ? undefined : upstream;
+    this.#direction = direction;
+    this.#gradInput = gradInput;
+    this.#out = out;
+  }
+
+  /** Forgets what was checked. */
+  forget(): void {
+    this.#released = -1;
+    this.#calls++;
+  }
+
+  /** Begins to take the arrays of a call; returns its number. */
+  begin(): number {
+    this.forget();
+    this.#taken = 0;
+    this.hasOthers = false;
+    this.isStaged = false;
+    this.isInPlace = false;
+    return this.#calls;
+  }
+
+  /** Takes an array. One that the kernel made says in 2 ns how long it is, and where. */
+  take(at: number, array: unknown, home: Home): void {
+    const bound = this.bounds[at] as Bound;
+    this.#taken |= 1 << at;
+    const stamp = Stamp.of(array);
+    if (
+      stamp !== undefined &&
+      stamp.length >= 0 &&
+      stamp.home === home &&
+      stamp.bytesPerElement === bound.bytesPerElement
+    ) {
+      bound.length = stamp.length;
+      bound.start = stamp.offset;
+      bound.place = stamp.offset;
+      bound.isOther = false;
+      return;
+    }
+    bound.isOther = true;
+    bound.array = array as Values;
+    bound.length = -1;
+    this.hasOthers = true;
+  }
+
+  /** Takes an array that the call makes itself, once it is checked. */
+  make(at: number): void {
+    this.#taken |= 1 << at;
+    const bound = this.bounds[at] as Bound;
+    bound.isOther = false;
+    bound.length = -1;
+    this.hasOthers = true;
+  }
+
+  /** Lists what was taken, for the checks; throws if another call has begun since `call`. */
+  collect(fn: string, call: number): void {
+    if (this.#calls !== call)
+      throw new Error(`${fn}: an array's prototype called this package during the call`);
+    if (this.#listed === this.#taken) return;
+    this.list = this.bounds.filter((_, at) => this.#taken & (1 << at));
+    this.#listed = this.#taken;
+  }
+
+  /** Lets go of the arrays that the kernel did not make. */
+  end(): void {
+    this.forget();
+    for (const bound of this.list) {
+      bound.array = undefined;
+      bound.buffer = undefined;
+    }
+  }
+}
+
+/**
+ * Binds the arrays of a call to its job. An `upstream` that is an array, a `direction`, and the places
+ * for results are arguments of some functions; a result that has no place is made.
+ */
+export function bind(
+  kernel: Kernel,
+  plan: Plan,
+  job: Job,
+  given: Given,
+  input: unknown,
+  target: unknown,
+  upstream: unknown,
+  direction: unknown,
+  gradInput: unknown,
+  out: unknown,
+): void {
+  const { home } = kernel;
+  const { binding } = job;
+  const released = releases;
+  const call = binding.begin();
+  job.forget();
+  binding.take(slot.INPUT, input, home);
+  binding.take(slot.TARGET, target, home);
+  if (plan.hasArrays) takeOptions(binding, plan, given, home);
+  if (typeof upstream !== 'number') binding.take(slot.UPSTREAM, upstream, home);
+  if (direction !== undefined) binding.take(slot.DIRECTION, direction, home);
+  if (out !== undefined) {
+    if (!plan.isLossArray) throw uselessOut(plan, out);
+    binding.take(slot.OUT, out, home);
+  } else if (plan.isLossArray) binding.make(slot.OUT);
+  if (gradInput !== undefined) binding.take(slot.GRAD_INPUT, gradInput, home);
+  else if (plan.makesArray) binding.make(slot.GRAD_INPUT);
+  if (plan.hasColumns) binding.make(slot.CURVES);
+  binding.collect(plan.fn, call);
+  check(kernel, plan, binding, released);
+  if (binding.isStaged) placeStaged(kernel, plan, binding);
+  if (plan.hasColumns) placeCurves(kernel, plan, binding);
+  if (!binding.hasOthers) binding.settle(given, input, target, upstream, direction, gradInput, out);
+}
+
+/** Checks the arrays that were taken. */
+function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): void {
+  const { bounds, list } = binding;
+  if (binding.hasOthers) {
+    for (const bound of list) if (bound.isOther) measure(kernel, plan, binding, bound);
+    // While stamps were looked for, user code may have released an array that was taken before.
+    if (releases !== released)
+      throw new Error(`${plan.fn}: an array's prototype released an array during the call`);
+  }
+  const n = (bounds[slot.INPUT] as Bound).length;
+  if ((bounds[slot.TARGET] as Bound).length !== n) throw lengthsDiffer(plan, bounds);
+  const rows = plan.rowLength === 0 ? 0 : rowsOf(plan, n);
+  for (const bound of list)
+    if (bound.length < 0) makeArray(kernel, plan, binding, bound, n, rows);
+    else lay(plan, bound, n, rows);
+  for (const bound of list) if (bound.isResult) checkOverlaps(plan, binding, bound);
+  binding.n = n;
+}
+
+/** Takes the arrays of the options. */
+function takeOptions(binding: Binding, plan: Plan, given: Given, home: Home): void {
+  const { insideWeights, mask, gradTarget, gradInsideWeights, gradOutsideWeights } = given;
+  const outside = given.weight === undefined ? given.outsideWeights : given.weight;
+  if (typeof insideWeights === 'object') binding.take(slot.INSIDE, insideWeights, home);
+  if (typeof outside === 'object') binding.take(slot.OUTSIDE, outside, home);
+  if (mask !== undefined) binding.take(slot.MASK, mask, home);
+  if (gradTarget !== undefined) binding.take(slot.GRAD_TARGET, gradTarget, home);
+  if (gradInsideWeights !== undefined) binding.take(slot.GRAD_INSIDE, gradInsideWeights, home);
+  if (gradOutsideWeights !== undefined) binding.take(slot.GRAD_OUTSIDE, gradOutsideWeights, home);
+  if (plan.threshold === undefined) binding.take(slot.THRESHOLD, given[plan.thresholdName], home);
+  if (plan.tau === undefined) binding.take(slot.TAU, given.tau, home);
+}
+
+/** Finds out how long an array is that the kernel did not make, and where. */
+function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): void {
+  const { fn } = plan;
+  const at = bound.slot;
+  const array = bound.array as Values;
+  if (!isArrayOf(at === slot.MASK ? 'Uint8Array' : 'Float32Array', array))
+    plan.checkType(at, array);
+  if (Stamp.of(array)?.isReleased)
+    throw new TypeError(`${fn}: ${plan.nameOf(at)} was released by free(); make a new array`);
+  const length = elements(array);
+  if (length === 0) checkAttached(fn, plan.nameOf(at), array);
+  const start = byteOffsetOf(array);
+  const buffer = bufferOf(array);
+  bound.length = length;
+  bound.start = start;
+  bound.place = start;
+  const isHome = kernel.home.has(buffer);
+  if (!isHome && plan.forbidsCopy) throw copyForbidden(plan, at);
+  const { stage } = kernel;
+  if (stage === undefined || !isHome) bound.buffer = buffer;
+  if (stage === undefined || isHome) return;
+  // Curves are made of thresholds, which are not copied themselves.
+  if (at < slot.THRESHOLD) binding.isStaged = true;
+  // The array may be of a subclass, or grow meanwhile. Reading its elements one by one is safe; what
+  // copies more at once needs a plain view of the checked length, which takes 80 ns.
+  if (length > SHORT)
+    bound.array =
+      at === slot.MASK
+        ? new Uint8Array(buffer as ArrayBuffer, start, length)
+        : new Float32Array(buffer as ArrayBuffer, start, length);
+}
+
+function lengthsDiffer(plan: Plan, bounds: readonly Bound[]): RangeError {
+  const [a, b] = [slot.INPUT, slot.TARGET].map(
+    (at) => `${plan.nameOf(at)} has length ${bounds[at]?.length}`,
+  );
+  return new RangeError(`${plan.fn}: ${a} and ${b}; they must be equal`);
+}
+
+function rowsOf({ fn, rowLength }: Plan, n: number): number {
+  const rows = n / rowLength;
+  if (!Number.isInteger(rows))
+    throw new RangeError(`${fn}: rowLength ${rowLength} does not divide ${n}, the length of input`);
+  return rows;
+}
+
+function uselessOut(plan: Plan, out: unknown): TypeError {
+  const { fn, reduction } = plan;
+  plan.checkType(slot.OUT, out);
+  return new TypeError(
+    `${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+  );
+}
+
+function copyForbidden(plan: Plan, at: number): TypeError {
+  const name = plan.nameOf(at).split('.')[0];
+  return new TypeError(
+    `${plan.fn}: ${name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${at === slot.MASK ? 'uint8' : 'float32'}() makes arrays there`,
+  );
+}
+
+/** Finds out what the elements of an array belong to, by its length where the options do not say. */
+function lay(plan: Plan, bound: Bound, n: number, rows: number): void {
+  const { length } = bound;
+  const is = plan.layoutOf(bound.slot);
+  const wanted =
+    is === layout.FULL || is === layout.NUMBER ? n : is === layout.ROW ? rows : plan.rowLength;
+  if (length === wanted) bound.layout = is === layout.NUMBER ? layout.FULL : is;
+  else if (is === layout.NUMBER) bound.layout = layoutByLength(plan, bound.slot, length, n, rows);
+  else {
+    const input = plan.nameOf(slot.INPUT);
+    const each = is === layout.FULL ? `element of ${input}` : is === layout.ROW ? 'row' : 'column';
+    throw new RangeError(
+      `${plan.fn}: ${plan.nameOf(bound.slot)} has length ${length}; it must be ${wanted}, one for each ${each}`,
+    );
+  }
+}
+
+function layoutByLength(plan: Plan, at: number, length: number, n: number, rows: number): number {
+  const columns = at === slot.INSIDE || at === slot.OUTSIDE ? plan.rowLength : 0;
+  const isPerRow = rows > 0 && length === rows;
+  const isPerColumn = columns > 0 && length === columns;
+  const start = `${plan.fn}: ${plan.nameOf(at)} has length ${length}`;
+  if (isPerRow && isPerColumn)
+    throw new RangeError(
+      `${start}, which fits the rows as well as the columns; say which: { perRow: ... } or { perColumn: ... }`,
+    );
+  if (isPerRow) return layout.ROW;
+  if (isPerColumn) return layout.COLUMN;
+  const choices = [`${n} (one for each element)`];
+  if (rows > 0) choices.push(`${rows} (one for each row)`);
+  if (columns > 0) choices.push(`${columns} (one for each column)`);
+  const hint = rows > 0 ? '' : ', unless rowLength says that there are rows';
+  throw new RangeError(`${start}; it must be ${choices.join(' or ')}${hint}`);
+}
+
+/** A result may be exactly where a full-size operand of floats is; any other overlap is an error. */
+function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
+  const { buffer, start } = own;
+  const end = start + 4 * own.length;
+  for (const other of binding.list) {
+    if (other === own || other.buffer !== buffer) continue;
+    if (end <= other.start || other.start + other.bytesPerElement * other.length <= start) continue;
+    const isOperand = other.slot < slot.MASK && other.layout === layout.FULL;
+    if (!isOperand || other.start !== start || other.length !== own.length)
+      throw overlap(plan, own.slot, other.slot);
+    binding.isInPlace = true;
+  }
+}
+
+function overlap(plan: Plan, at: number, other: number): RangeError {
+  const name = (at: number): string => plan.nameOf(at).split('.')[0] as string;
+  const rule = isResult(other)
+    ? 'results must be apart'
+    : `it must be apart from it, or exactly ${name(slot.INPUT)} or ${name(slot.TARGET)}`;
+  return new RangeError(`${plan.fn}: ${name(at)} overlaps ${name(other)}; ${rule}`);
+}
+
+/** Finds a place for the arrays that are copied, and copies those that each piece needs in full. */
+function placeStaged(kernel: Kernel, plan: Plan, { list, n }: Binding): void {
+  const stage = kernel.stage as Stage;
+  stage.open(plan.fn);
+  for (const bound of list) {
+    if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
+    if (bound.layout === layout.COLUMN) {
+      bound.place = placeFor(kernel, plan, bound.slot, bound.length, n);
+      stage.copyFloatsIn(bound.array as Float32Array, 0, bound.length, bound.place);
+    } else bound.place = stage.placeOf(bound.slot);
+  }
+}
+
+/** Makes the curves of all columns, and finds a place for them. */
+function placeCurves(kernel: Kernel, plan: Plan, binding: Binding): void {
+  const { stage } = kernel;
+  const valuesOf = (at: number): Float32Array | undefined => {
+    const { length, array, start, buffer } = binding.bounds[at] as Bound;
+    if (buffer !== undefined && stage) stage.copied += 4 * length;
+    if (array) return array as Float32Array;
+    return new Float32Array(kernel.views.f32.buffer as ArrayBuffer, start, length);
+  };
+  const curves = plan.curvesOf(
+    plan.threshold ?? (valuesOf(slot.THRESHOLD) as Float32Array),
+    plan.tau ?? (valuesOf(slot.TAU) as Float32Array),
+  );
+  const own = binding.bounds[slot.CURVES] as Bound;
+  own.array = curves;
+  own.layout = layout.COLUMN;
+  own.length = curves.length;
+  if (stage) {
+    stage.open(plan.fn);
+    own.place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
+    stage.write(curves, own.place);
+  }
+}
+
+/**
+ * A place for floats that all pieces and threads read. Threads that are given up may still read those
+ * of a long call, which therefore has memory of its own.
+ */
+function placeFor(kernel: Kernel, plan: Plan, at: number, floats: number, n: number): number {
+  const stage = kernel.stage as Stage;
+  if (n <= PIECE && floats <= PIECE) return stage.placeOf(at);
+  return kernel.take(4 * floats, plan.fn);
+}
+
+/** Makes the array of a result that was given no place. */
+function makeArray(
+  kernel: Kernel,
+  plan: Plan,
+  binding: Binding,
+  bound: Bound,
+  n: number,
+  rows: number,
+): void {
+  // Curves are made once all is checked.
+  if (bound.slot === slot.CURVES) return;
+  if (plan.forbidsCopy)
+    throw new TypeError(
+      `${plan.fn}: out is missing, and copy: "throw" forbids a new array outside of the kernel's memory`,
+    );
+  bound.layout = plan.layoutOf(bound.slot);
+  bound.length = bound.layout === layout.ROW ? rows : n;
+  bound.array = new Float32Array(bound.length);
+  bound.buffer = bound.array.buffer;
+  bound.start = 0;
+  bound.place = 0;
+  if (kernel.stage) binding.isStaged = true;
+}

@@ -1,0 +1,230 @@
+// The forms that the functions of a loss have, and what each form does with its arguments.
+import { compute } from './call.ts';
+import { checkArray } from './check.ts';
+import type { Loss } from './loss.ts';
+import {
+  type Given,
+  type GradOptions,
+  type GradOutputOption,
+  type LossOf,
+  type LossOptions,
+  NONE,
+  type OutOption,
+  optionNames,
+  type Reduction,
+  type Role,
+  readOptions,
+} from './options.ts';
+import { Plan, Plans } from './plan.ts';
+
+/** A loss. `T` are the options of its threshold. */
+export type LossFunction<T> = <R extends Reduction = 'mean'>(
+  input: Float32Array,
+  target: Float32Array,
+  options?: LossOptions<R> & T & OutOption,
+) => LossOf<R>;
+
+/** The gradient of a loss to its input. */
+export type BackwardFunction<T> = (
+  gradOutput: number | Float32Array,
+  input: Float32Array,
+  target: Float32Array,
+  options?: LossOptions & T & GradOptions & OutOption,
+) => Float32Array;
+
+/** A loss and its gradient in one pass. */
+export type WithGradFunction<T> = <R extends Reduction = 'mean'>(
+  input: Float32Array,
+  target: Float32Array,
+  gradInput: Float32Array,
+  options?: LossOptions<R> & T & GradOptions & OutOption,
+) => LossOf<R>;
+
+/** The diagonal of the Hessian of a loss. */
+export type HessianFunction<T> = (
+  input: Float32Array,
+  target: Float32Array,
+  options?: LossOptions & T & OutOption,
+) => Float32Array;
+
+/** The gradient of a gradient to the input. */
+export type DoubleBackwardFunction<T> = (
+  gradGradInput: Float32Array,
+  gradOutput: number | Float32Array,
+  input: Float32Array,
+  target: Float32Array,
+  options?: LossOptions & T & OutOption,
+) => Float32Array;
+
+/** The derivative of a loss to its threshold. */
+export type ThresholdGradFunction<T> = (
+  input: Float32Array,
+  target: Float32Array,
+  options?: LossOptions & T & GradOutputOption,
+) => number;
+
+type Values = Float32Array;
+type Upstream = number | Float32Array;
+
+/** Reads the options of calls of one function, or of one method of an object with options `base`. */
+export class Caller {
+  readonly #fn: string;
+  readonly #names: readonly string[];
+  readonly #base: Given;
+  readonly #plans: Plans;
+
+  constructor(fn: string, loss: Loss, role: Role, base: Given = NONE) {
+    this.#fn = fn;
+    this.#names = optionNames(loss, role);
+    this.#base = base;
+    this.#plans = new Plans(fn, loss, role, base);
+  }
+
+  read(options: unknown): Given {
+    return readOptions(this.#fn, this.#names, options, this.#base);
+  }
+
+  plan(given: Given): Plan {
+    return this.#plans.for(given);
+  }
+
+  forward(input: Values, target: Values, options: unknown): Values | number {
+    const given = this.read(options);
+    const out = given.out as Values | undefined;
+    return compute(this.plan(given), given, input, target, 1, undefined, undefined, out);
+  }
+
+  backward(gradOutput: Upstream, input: Values, target: Values, options: unknown): Values {
+    const given = this.read(options);
+    const plan = this.plan(given);
+    this.#checkUpstream(gradOutput);
+    const out = given.out as Values | undefined;
+    return compute(plan, given, input, target, gradOutput, undefined, out, undefined) as Values;
+  }
+
+  withGrad(input: Values, target: Values, gradInput: Values, options: unknown): Values | number {
+    const given = this.read(options);
+    const plan = this.plan(given);
+    if (gradInput === undefined) checkArray(this.#fn, 'gradInput', gradInput, 'Float32Array');
+    const out = given.out as Values | undefined;
+    return compute(plan, given, input, target, 1, undefined, gradInput, out);
+  }
+
+  hessian(input: Values, target: Values, options: unknown): Values {
+    const given = this.read(options);
+    const out = given.out as Values | undefined;
+    return compute(this.plan(given), given, input, target, 1, undefined, out, undefined) as Values;
+  }
+
+  doubleBackward(
+    gradGradInput: Values,
+    gradOutput: Upstream,
+    input: Values,
+    target: Values,
+    options: unknown,
+  ): Values {
+    const given = this.read(options);
+    const plan = this.plan(given);
+    checkArray(this.#fn, 'gradGradInput', gradGradInput, 'Float32Array');
+    this.#checkUpstream(gradOutput);
+    const out = given.out as Values | undefined;
+    return compute(plan, given, input, target, gradOutput, gradGradInput, out, undefined) as Values;
+  }
+
+  thresholdGrad(input: Values, target: Values, options: unknown): number {
+    const given = this.read(options);
+    const plan = this.plan(given);
+    const upstream = given.gradOutput === undefined ? 1 : (given.gradOutput as Upstream);
+    return compute(plan, given, input, target, upstream, undefined, undefined, undefined) as number;
+  }
+
+  #checkUpstream(gradOutput: unknown): void {
+    if (typeof gradOutput !== 'number')
+      checkArray(this.#fn, 'gradOutput', gradOutput, 'Float32Array', 'a number or a Float32Array');
+  }
+}
+
+/** Gives a function the name that it is exported under. */
+function named<F>(fn: string, call: F): F {
+  return Object.defineProperty(call, 'name', { value: fn });
+}
+
+export function forward<T>(loss: Loss, fn: string): LossFunction<T> {
+  const caller = new Caller(fn, loss, 'forward');
+  return named(fn, ((input, target, options) =>
+    caller.forward(input, target, options)) as LossFunction<T>);
+}
+
+export function backward<T>(loss: Loss, fn: string): BackwardFunction<T> {
+  const caller = new Caller(fn, loss, 'backward');
+  return named(fn, (gradOutput, input, target, options) =>
+    caller.backward(gradOutput, input, target, options),
+  );
+}
+
+export function withGrad<T>(loss: Loss, fn: string): WithGradFunction<T> {
+  const caller = new Caller(fn, loss, 'withGrad');
+  return named(fn, ((input, target, gradInput, options) =>
+    caller.withGrad(input, target, gradInput, options)) as WithGradFunction<T>);
+}
+
+export function hessian<T>(loss: Loss, fn: string): HessianFunction<T> {
+  const caller = new Caller(fn, loss, 'hessian');
+  return named(fn, (input, target, options) => caller.hessian(input, target, options));
+}
+
+export function doubleBackward<T>(loss: Loss, fn: string): DoubleBackwardFunction<T> {
+  const caller = new Caller(fn, loss, 'doubleBackward');
+  return named(fn, (gradGradInput, gradOutput, input, target, options) =>
+    caller.doubleBackward(gradGradInput, gradOutput, input, target, options),
+  );
+}
+
+export function thresholdGrad<T>(loss: Loss, fn: string): ThresholdGradFunction<T> {
+  const caller = new Caller(fn, loss, 'thresholdGrad');
+  return named(fn, (input, target, options) => caller.thresholdGrad(input, target, options));
+}
+
+/** Options of one call of a loss object, on top of those that the object was made with. */
+export type CallOptions = Omit<LossOptions, 'reduction'> & OutOption;
+
+/** What all loss classes have in common: options that are read once. */
+export class LossObject<R extends Reduction> {
+  readonly #forward: Caller;
+  readonly #backward: Caller;
+  readonly #withGrad: Caller;
+
+  constructor(name: string, loss: Loss, options: unknown) {
+    const base = readOptions(name, optionNames(loss, 'object'), options, NONE);
+    // All that can be wrong with them is an error now, not in the first call.
+    new Plan(name, loss, 'object', base);
+    this.#forward = new Caller(name, loss, 'forward', base);
+    this.#backward = new Caller(name, loss, 'backward', base);
+    this.#withGrad = new Caller(name, loss, 'withGrad', base);
+  }
+
+  /** The loss. `options` are those that differ from the object's in this call. */
+  forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
+    return this.#forward.forward(input, target, options) as LossOf<R>;
+  }
+
+  /** The gradient to the input, for the upstream gradient `gradOutput`. */
+  backward(
+    gradOutput: number | Float32Array,
+    input: Float32Array,
+    target: Float32Array,
+    options?: CallOptions & GradOptions,
+  ): Float32Array {
+    return this.#backward.backward(gradOutput, input, target, options);
+  }
+
+  /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
+  withGrad(
+    input: Float32Array,
+    target: Float32Array,
+    gradInput: Float32Array,
+    options?: CallOptions & GradOptions,
+  ): LossOf<R> {
+    return this.#withGrad.withGrad(input, target, gradInput, options) as LossOf<R>;
+  }
+}

@@ -1,0 +1,65 @@
+// The staging buffer: arrays that are outside of the kernel's memory pass through it, piece by piece.
+
+import type { Heap } from './heap.ts';
+import { SLOTS } from './plan.ts';
+import { PIECE } from './units.ts';
+
+/** A piece, and 16 floats more, which keep the slots off each other's cache sets. */
+const SLOT_BYTES = 4 * (PIECE + 16);
+/** Up to here a loop takes less time than a call of `set`, which is 40 ns. */
+export const SHORT = 64;
+
+export class Stage {
+  /** The bytes that were copied so far. */
+  copied = 0;
+  readonly #heap: Heap;
+  #start = 0;
+
+  constructor(heap: Heap) {
+    this.#heap = heap;
+  }
+
+  /** Takes the memory of the buffer, at first use. */
+  open(fn: string): void {
+    if (this.#start === 0) this.#start = this.#heap.allocate(SLOTS * SLOT_BYTES, fn);
+  }
+
+  /** The byte offset of the buffer for a slot of a call. */
+  placeOf(at: number): number {
+    return this.#start + at * SLOT_BYTES;
+  }
+
+  /** Copies `n` floats of an array, from `first` on, to a byte offset in the kernel's memory. */
+  copyFloatsIn(array: Float32Array, first: number, n: number, place: number): void {
+    const { f32 } = this.#heap;
+    const at = place / 4;
+    if (n <= SHORT) for (let i = 0; i < n; i++) f32[at + i] = array[first + i] as number;
+    else f32.set(array.subarray(first, first + n), at);
+    this.copied += 4 * n;
+  }
+
+  /** The same for bytes. */
+  copyBytesIn(array: Uint8Array, first: number, n: number, place: number): void {
+    const { u8 } = this.#heap;
+    if (n <= SHORT) for (let i = 0; i < n; i++) u8[place + i] = array[first + i] as number;
+    else u8.set(array.subarray(first, first + n), place);
+    this.copied += n;
+  }
+
+  /** Writes what was made for the call, and is no copy. */
+  write(values: Float32Array, place: number): void {
+    const { f32 } = this.#heap;
+    const at = place / 4;
+    if (values.length > SHORT) f32.set(values, at);
+    else for (let i = 0; i < values.length; i++) f32[at + i] = values[i] as number;
+  }
+
+  /** Copies `n` floats from a byte offset in the kernel's memory to an array, from `first` on. */
+  copyOut(place: number, array: Float32Array, first: number, n: number): void {
+    const { f32 } = this.#heap;
+    const at = place / 4;
+    if (n <= SHORT) for (let i = 0; i < n; i++) array[first + i] = f32[at + i] as number;
+    else array.set(f32.subarray(at, at + n), first);
+    this.copied += 4 * n;
+  }
+}

@@ -1,0 +1,67 @@
+// What an array that this package made remembers of itself: to ask the array takes V8 35 ns.
+import type { Home } from './heap.ts';
+
+// A property, since arrays without one are most: a private field of theirs takes V8 19 ns to miss, a
+// property 5.
+const STAMP = Symbol('smooth-l1');
+
+/** How many arrays were released so far. */
+export let releases = 0;
+
+/** Its fields are private, so that nobody who finds the property can make or change one. */
+export class Stamp {
+  /** Whose it is: a stamp that was copied or inherited does not count. */
+  readonly #array: object;
+  readonly #home: Home;
+  readonly #bytesPerElement: number;
+  #offset: number;
+  #length: number;
+
+  /** Stamps an array of `home`, which is at that byte offset. */
+  constructor(array: Float32Array | Uint8Array, home: Home, offset: number) {
+    this.#array = array;
+    this.#home = home;
+    this.#bytesPerElement = array.BYTES_PER_ELEMENT;
+    this.#offset = offset;
+    this.#length = home.lasts ? array.length : -1;
+    Object.defineProperty(array, STAMP, { value: this });
+  }
+
+  /** The stamp of an array. Views on a part of an array have none. */
+  static of(value: unknown): Stamp | undefined {
+    const stamp = (value as { [STAMP]?: Stamp } | null | undefined)?.[STAMP];
+    // What is no stamp has no such field, and is an error here.
+    return stamp !== undefined && stamp.#array === value ? stamp : undefined;
+  }
+
+  /** Where the array was made. */
+  get home(): Home {
+    return this.#home;
+  }
+
+  get bytesPerElement(): number {
+    return this.#bytesPerElement;
+  }
+
+  /** The byte offset of the array; -1 if it was released. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** The length of the array; -1 if it was released, or if somebody can detach its buffer. */
+  get length(): number {
+    return this.#length;
+  }
+
+  get isReleased(): boolean {
+    return this.#offset < 0;
+  }
+
+  /** Gives the memory of the array back. */
+  release(): void {
+    releases++;
+    this.#home.release(this.#offset);
+    this.#offset = -1;
+    this.#length = -1;
+  }
+}
