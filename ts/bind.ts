@@ -8,7 +8,7 @@ import { layout } from './generated/job.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
-import type { Given } from './options.ts';
+import { type Given, NONE } from './options.ts';
 import { isResult, type Plan, SLOTS, slot } from './plan.ts';
 import { SHORT, type Stage } from './stage.ts';
 import { releases, Stamp } from './stamp.ts';
@@ -54,8 +54,10 @@ export class Binding {
   isStaged = false;
   /** Whether a result is written over an input. */
   isInPlace = false;
-  /** Whether any of them is no array that the kernel made, or may differ though it is the same. */
+  /** Whether any of them is no array that the kernel made. */
   hasOthers = false;
+  /** Whether the call makes an array itself. */
+  isMaking = false;
   /** The slots that have an array, as bits, and those of the list. */
   #taken = 0;
   #listed = 0;
@@ -63,7 +65,7 @@ export class Binding {
   #calls = 0;
   // The arguments of the call that was checked last, and how many arrays had been released then.
   #released = -1;
-  #given: Given | undefined;
+  #given: Given = NONE;
   #input: unknown;
   #target: unknown;
   #upstream: unknown;
@@ -87,10 +89,18 @@ export class Binding {
       this.#target === target &&
       this.#gradInput === gradInput &&
       this.#out === out &&
-      this.#given === given &&
+      (this.#given === given || given.hasArraysOf(this.#given)) &&
       (this.#upstream === upstream || typeof upstream === 'number') &&
-      this.#direction === direction
+      this.#direction === direction &&
+      (!this.hasOthers || this.#areOthersSame())
     );
+  }
+
+  /** True if none of the arrays that the kernel did not make was detached or resized. */
+  #areOthersSame(): boolean {
+    for (const bound of this.list)
+      if (bound.isOther && elements(bound.array as Values) !== bound.length) return false;
+    return true;
   }
 
   /** Remembers arguments that were checked. */
@@ -123,8 +133,11 @@ export class Binding {
   /** Begins to take the arrays of a call; returns its number. */
   begin(): number {
     this.forget();
+    // What the last call left.
+    if (this.hasOthers) this.end();
     this.#taken = 0;
     this.hasOthers = false;
+    this.isMaking = false;
     this.isStaged = false;
     this.isInPlace = false;
     return this.#calls;
@@ -160,6 +173,12 @@ export class Binding {
     bound.isOther = false;
     bound.length = -1;
     this.hasOthers = true;
+    this.isMaking = true;
+  }
+
+  /** Takes the curves of all columns, which each call makes. */
+  takeCurves(): void {
+    this.#taken |= 1 << slot.CURVES;
   }
 
   /** Lists what was taken, for the checks; throws if another call has begun since `call`. */
@@ -171,9 +190,9 @@ export class Binding {
     this.#listed = this.#taken;
   }
 
-  /** Lets go of the arrays that the kernel did not make. */
+  /** Lets go of the arrays that the kernel did not make, unless the call is remembered. */
   end(): void {
-    this.forget();
+    if (!this.hasOthers || this.#released >= 0) return;
     for (const bound of this.list) {
       bound.array = undefined;
       bound.buffer = undefined;
@@ -213,12 +232,13 @@ export function bind(
   } else if (plan.isLossArray) binding.make(slot.OUT);
   if (gradInput !== undefined) binding.take(slot.GRAD_INPUT, gradInput, home);
   else if (plan.makesArray) binding.make(slot.GRAD_INPUT);
-  if (plan.hasColumns) binding.make(slot.CURVES);
+  if (plan.hasColumns) binding.takeCurves();
   binding.collect(plan.fn, call);
   check(kernel, plan, binding, released);
   if (binding.isStaged) placeStaged(kernel, plan, binding);
-  if (plan.hasColumns) placeCurves(kernel, plan, binding);
-  if (!binding.hasOthers) binding.settle(given, input, target, upstream, direction, gradInput, out);
+  // Arrays that the kernel did not make may only be kept where they are short.
+  if (!binding.hasOthers || (binding.n <= SHORT && !binding.isMaking))
+    binding.settle(given, input, target, upstream, direction, gradInput, out);
 }
 
 /** Checks the arrays that were taken. */
@@ -234,7 +254,8 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
   if ((bounds[slot.TARGET] as Bound).length !== n) throw lengthsDiffer(plan, bounds);
   const rows = plan.rowLength === 0 ? 0 : rowsOf(plan, n);
   for (const bound of list)
-    if (bound.length < 0) makeArray(kernel, plan, binding, bound, n, rows);
+    if (bound.slot === slot.CURVES) bound.layout = layout.COLUMN;
+    else if (bound.length < 0) makeArray(kernel, plan, binding, bound, n, rows);
     else lay(plan, bound, n, rows);
   for (const bound of list) if (bound.isResult) checkOverlaps(plan, binding, bound);
   binding.n = n;
@@ -277,9 +298,9 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   if (stage === undefined || isHome) return;
   // Curves are made of thresholds, which are not copied themselves.
   if (at < slot.THRESHOLD) binding.isStaged = true;
-  // The array may be of a subclass, or grow meanwhile. Reading its elements one by one is safe; what
-  // copies more at once needs a plain view of the checked length, which takes 80 ns.
-  if (length > SHORT)
+  // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. That takes
+  // 80 ns, and an array that is copied at once goes without.
+  if (length > PIECE || (length > SHORT && !(buffer instanceof ArrayBuffer)))
     bound.array =
       at === slot.MASK
         ? new Uint8Array(buffer as ArrayBuffer, start, length)
@@ -357,6 +378,7 @@ function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
   for (const other of binding.list) {
     if (other === own || other.buffer !== buffer) continue;
     if (end <= other.start || other.start + other.bytesPerElement * other.length <= start) continue;
+    if (other.slot === slot.CURVES) continue;
     const isOperand = other.slot < slot.MASK && other.layout === layout.FULL;
     if (!isOperand || other.start !== start || other.length !== own.length)
       throw overlap(plan, own.slot, other.slot);
@@ -380,33 +402,32 @@ function placeStaged(kernel: Kernel, plan: Plan, { list, n }: Binding): void {
     if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
     if (bound.layout === layout.COLUMN) {
       bound.place = placeFor(kernel, plan, bound.slot, bound.length, n);
-      stage.copyFloatsIn(bound.array as Float32Array, 0, bound.length, bound.place);
+      stage.copyFloatsIn(bound, 0, bound.length);
     } else bound.place = stage.placeOf(bound.slot);
   }
 }
 
 /** Makes the curves of all columns, and finds a place for them. */
-function placeCurves(kernel: Kernel, plan: Plan, binding: Binding): void {
-  const { stage } = kernel;
-  const valuesOf = (at: number): Float32Array | undefined => {
-    const { length, array, start, buffer } = binding.bounds[at] as Bound;
-    if (buffer !== undefined && stage) stage.copied += 4 * length;
-    if (array) return array as Float32Array;
-    return new Float32Array(kernel.views.f32.buffer as ArrayBuffer, start, length);
-  };
+export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
+  const { binding } = job;
+  const { stage, views } = kernel;
+  const [thresholds, taus, own] = [slot.THRESHOLD, slot.TAU, slot.CURVES].map(
+    (at) => binding.bounds[at],
+  ) as [Bound, Bound, Bound];
   const curves = plan.curvesOf(
-    plan.threshold ?? (valuesOf(slot.THRESHOLD) as Float32Array),
-    plan.tau ?? (valuesOf(slot.TAU) as Float32Array),
+    (thresholds.array as Float32Array) ?? views.f32,
+    thresholds.array ? 0 : thresholds.start / 4,
+    (taus.array as Float32Array) ?? views.f32,
+    taus.array ? 0 : taus.start / 4,
   );
-  const own = binding.bounds[slot.CURVES] as Bound;
   own.array = curves;
-  own.layout = layout.COLUMN;
-  own.length = curves.length;
-  if (stage) {
-    stage.open(plan.fn);
-    own.place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
-    stage.write(curves, own.place);
-  }
+  if (!stage) return;
+  stage.open(plan.fn);
+  const place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
+  if (place !== own.place) job.forget();
+  own.place = place;
+  stage.write(curves, place);
+  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage.copied += 4 * length;
 }
 
 /**
@@ -428,8 +449,6 @@ function makeArray(
   n: number,
   rows: number,
 ): void {
-  // Curves are made once all is checked.
-  if (bound.slot === slot.CURVES) return;
   if (plan.forbidsCopy)
     throw new TypeError(
       `${plan.fn}: out is missing, and copy: "throw" forbids a new array outside of the kernel's memory`,

@@ -1,6 +1,6 @@
 // One call: its arrays are bound to its plan, passes over the elements compute what is wanted, and what
 // they add up to is divided as the reduction says.
-import { bind } from './bind.ts';
+import { bind, placeCurves } from './bind.ts';
 import { describe } from './check.ts';
 import { count, want } from './generated/job.ts';
 import type { Job } from './job.ts';
@@ -35,13 +35,14 @@ export function compute(
     // The same arrays again, as in a training loop: half of the time of a call of 16 elements.
     if (!binding.isSame(given, input, target, upstream, direction, gradInput, out))
       bind(kernel, plan, job, given, input, target, upstream, direction, gradInput, out);
+    if (plan.hasColumns) placeCurves(kernel, plan, job);
     const loss = reduce(kernel, plan, job, upstream);
     if (plan.makesArray)
       return gradInput ?? (binding.bounds[slot.GRAD_INPUT]?.array as Float32Array);
     if (plan.isLossArray) return out ?? (binding.bounds[slot.OUT]?.array as Float32Array);
     return loss;
   } finally {
-    if (binding.hasOthers) binding.end();
+    binding.end();
     kernel.end();
   }
 }

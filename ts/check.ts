@@ -8,6 +8,8 @@ const getByteOffset = getter(prototype, 'byteOffset');
 const getLength = getter(prototype, 'length');
 const indexOf: (this: unknown, value: number) => number = prototype.indexOf;
 
+const setElements: (this: unknown, source: ArrayLike<number>, at: number) => void = prototype.set;
+
 function getter(object: object, key: PropertyKey): (this: unknown) => unknown {
   return Object.getOwnPropertyDescriptor(object, key)?.get as (this: unknown) => unknown;
 }
@@ -49,6 +51,11 @@ export function bufferOf(array: ArrayBufferView): ArrayBufferLike {
 /** Where in its buffer an array is, whatever it says of itself. */
 export function byteOffsetOf(array: ArrayBufferView): number {
   return getByteOffset.call(array) as number;
+}
+
+/** Copies `source` to an array, from element `at` on; whatever the array's own `set` may be. */
+export function copyTo(array: Float32Array | Uint8Array, source: typeof array, at: number): void {
+  setElements.call(array, source, at);
 }
 
 /** Throws for a detached array. It looks like an empty one, except that its methods throw. */

@@ -81,12 +81,19 @@ export class Job {
   /** Points to the arrays of a call, and to those alone of its results that are wanted. */
   point(wanted: number): void {
     if (this.#pointed === wanted) return;
-    this.pointFrom(wanted, 0, 0);
+    this.#pointFrom(wanted, 0, 0);
     this.#pointed = wanted;
   }
 
-  /** The same, from an element and its row on. */
-  pointFrom(wanted: number, element: number, row: number): void {
+  /** Moves on to an element and its row: pointers are the places of these then. */
+  window(wanted: number, element: number, row: number): void {
+    const { u32 } = this.#views;
+    u32[this.#word + field.origin] = element;
+    u32[this.#word + field.row_origin] = row;
+    this.#pointFrom(wanted, element, row);
+  }
+
+  #pointFrom(wanted: number, element: number, row: number): void {
     const { u32 } = this.#views;
     const losses = (wanted & (want.STORE | want.ROWS)) !== 0;
     const gradients = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
@@ -118,13 +125,6 @@ export class Job {
     const { f32 } = this.#views;
     f32[this.#word + field.grad_scale] = scale;
     f32[this.#word + field.shift] = shift;
-  }
-
-  /** Pointers are the places of this element, and of this row. */
-  window(element: number, row: number): void {
-    const { u32 } = this.#views;
-    u32[this.#word + field.origin] = element;
-    u32[this.#word + field.row_origin] = row;
   }
 
   /** Computes `n` elements from `first` on, and adds to the totals at `work`. */

@@ -4,6 +4,7 @@
 import { CAPACITY, compile } from '#module';
 import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
+import { totals } from './generated/job.ts';
 import { fixedMemory, Heap, type Home, PAGE, sharedMemory } from './heap.ts';
 import { type Exports, JOB_BYTES, Job, type Views } from './job.ts';
 import { checkNames } from './options.ts';
@@ -103,6 +104,30 @@ export class Kernel {
   bindingAt(address: number): Binding {
     const index = (address - (this.#jobs[0] as Job).address) / JOB_BYTES;
     return (this.#jobs[index] as Job).binding;
+  }
+
+  /** Computes `n` elements from `first` on, at most a chunk, and adds to the sums. */
+  runChunk(job: Job, first: number, n: number): void {
+    this.beginChunk();
+    job.run(first, n, this.work);
+    this.endChunk();
+  }
+
+  /** Begins a chunk, which several runs may be of. */
+  beginChunk(): void {
+    const { f64 } = this.views;
+    const at = this.work >>> 3;
+    f64[at + totals.LOSS] = 0;
+    f64[at + totals.COUNT] = 0;
+    f64[at + totals.ROW] = 0;
+  }
+
+  /** Adds what a chunk adds up to to the sums. */
+  endChunk(): void {
+    const { f64 } = this.views;
+    const at = this.work >>> 3;
+    this.sums.loss += f64[at + totals.LOSS] as number;
+    this.sums.count += f64[at + totals.COUNT] as number;
   }
 
   /** Takes memory until the call ends. */

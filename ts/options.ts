@@ -257,6 +257,19 @@ export class Given {
     );
   }
 
+  /** True if these options have the same arrays as `other`, beside `out` and `gradOutput`. */
+  hasArraysOf(other: Given): boolean {
+    return (
+      this.insideWeights === other.insideWeights &&
+      this.outsideWeights === other.outsideWeights &&
+      this.weight === other.weight &&
+      this.mask === other.mask &&
+      this.gradTarget === other.gradTarget &&
+      this.gradInsideWeights === other.gradInsideWeights &&
+      this.gradOutsideWeights === other.gradOutsideWeights
+    );
+  }
+
   /** The same without its arrays, for a plan to keep. */
   withoutArrays(): Given {
     const copy = new Given();

@@ -81,7 +81,7 @@ export function createPlainKernel(
       f32[at + field[name]] as number;
     const scale = f32[at + field.scale] as number;
     const gradScale = f32[at + field.grad_scale] as number;
-    const loss = work / 8 + totals.loss;
+    const loss = work / 8 + totals.LOSS;
 
     /** Reads an operand of the job: a number, or an element of an array. */
     const operand = (index: number): ((element: number) => number) => {
@@ -192,7 +192,7 @@ export function createPlainKernel(
       if (wanted & want.SUM) lanes[lane] = (lanes[lane] as number) + weighted;
       if (wanted & want.STORE) out[i] = fround(weighted * scale) + 0;
       if (wanted & want.ROWS) {
-        const row = work / 8 + totals.row;
+        const row = work / 8 + totals.ROW;
         let sum = (f64[row] as number) + weighted;
         if ((i + 1) % rowLength === 0) {
           out[Math.floor(i / rowLength)] = sum * scale;
@@ -227,7 +227,7 @@ export function createPlainKernel(
       if (done % LEAF === 0 || done === n) {
         fold(loss);
         lanes.set(counts);
-        fold(work / 8 + totals.count);
+        fold(work / 8 + totals.COUNT);
         counts.fill(0);
       }
     }

@@ -378,10 +378,15 @@ export class Plan {
     floats[OPERANDS + OPERAND_WORDS * operand.OUTSIDE + 2] = outside ?? 1;
   }
 
-  /** The curves of all columns, one number after the other. */
-  curvesOf(threshold: number | Float32Array, tau: number | Float32Array): Float32Array {
+  /** The curves of all columns; see {@link Columns.update}. */
+  curvesOf(
+    thresholds: Float32Array,
+    firstThreshold: number,
+    taus: Float32Array,
+    firstTau: number,
+  ): Float32Array {
     this.#columns ??= new Columns(this);
-    return this.#columns.update(threshold, tau);
+    return this.#columns.update(thresholds, firstThreshold, taus, firstTau);
   }
 
   /** The numbers of a curve in the job's order: pre, inv, lim, half, below, above. */
@@ -410,23 +415,30 @@ class Columns {
     this.curves = new Float32Array(6 * plan.rowLength);
   }
 
-  /** Brings the curves up to date with thresholds and quantiles, each a number or one a column. */
-  update(threshold: number | Float32Array, tau: number | Float32Array): Float32Array {
+  /**
+   * Brings the curves up to date with thresholds and quantiles, one for each column from `firstThreshold`
+   * and `firstTau` on, where the plan has no number for all.
+   */
+  update(
+    thresholds: Float32Array,
+    firstThreshold: number,
+    taus: Float32Array,
+    firstTau: number,
+  ): Float32Array {
     const { curves } = this;
-    const [plan, thresholds, taus] = [this.#plan, this.#thresholds, this.#taus];
-    const { length } = thresholds;
+    const [plan, oldThresholds, oldTaus] = [this.#plan, this.#thresholds, this.#taus];
+    const { length } = oldThresholds;
     for (let column = 0; column < length; column++) {
-      const t = typeof threshold === 'number' ? threshold : (threshold[column] as number);
-      const q = typeof tau === 'number' ? tau : (tau[column] as number);
-      if (thresholds[column] === Math.fround(t) && taus[column] === Math.fround(q)) continue;
+      const t = plan.threshold ?? (thresholds[firstThreshold + column] as number);
+      const q = plan.tau ?? (taus[firstTau + column] as number);
+      if (oldThresholds[column] === Math.fround(t) && oldTaus[column] === Math.fround(q)) continue;
       const name = plan.thresholdName;
-      const own =
-        typeof threshold === 'number' ? t : plan.parameterOf(name, `${name}[${column}]`, t);
-      const side = typeof tau === 'number' ? q : plan.parameterOf('tau', `tau[${column}]`, q);
-      for (const [row, value] of plan.curve(own, side).entries())
+      const threshold = plan.threshold ?? plan.parameterOf(name, `${name}[${column}]`, t);
+      const tau = plan.tau ?? plan.parameterOf('tau', `tau[${column}]`, q);
+      for (const [row, value] of plan.curve(threshold, tau).entries())
         curves[row * length + column] = value;
-      thresholds[column] = t;
-      taus[column] = q;
+      oldThresholds[column] = t;
+      oldTaus[column] = q;
     }
     return curves;
   }

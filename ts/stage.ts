@@ -1,5 +1,7 @@
 // The staging buffer: arrays that are outside of the kernel's memory pass through it, piece by piece.
 
+import type { Bound } from './bind.ts';
+import { copyTo } from './check.ts';
 import type { Heap } from './heap.ts';
 import { SLOTS } from './plan.ts';
 import { PIECE } from './units.ts';
@@ -29,20 +31,22 @@ export class Stage {
     return this.#start + at * SLOT_BYTES;
   }
 
-  /** Copies `n` floats of an array, from `first` on, to a byte offset in the kernel's memory. */
-  copyFloatsIn(array: Float32Array, first: number, n: number, place: number): void {
+  /** Copies `n` floats of an array, from `first` on, to its place. */
+  copyFloatsIn({ array, length, place }: Bound, first: number, n: number): void {
     const { f32 } = this.#heap;
+    const source = array as Float32Array;
     const at = place / 4;
-    if (n <= SHORT) for (let i = 0; i < n; i++) f32[at + i] = array[first + i] as number;
-    else f32.set(array.subarray(first, first + n), at);
+    if (n <= SHORT) for (let i = 0; i < n; i++) f32[at + i] = source[first + i] as number;
+    else f32.set(n === length ? source : source.subarray(first, first + n), at);
     this.copied += 4 * n;
   }
 
   /** The same for bytes. */
-  copyBytesIn(array: Uint8Array, first: number, n: number, place: number): void {
+  copyBytesIn({ array, length, place }: Bound, first: number, n: number): void {
     const { u8 } = this.#heap;
-    if (n <= SHORT) for (let i = 0; i < n; i++) u8[place + i] = array[first + i] as number;
-    else u8.set(array.subarray(first, first + n), place);
+    const source = array as Uint8Array;
+    if (n <= SHORT) for (let i = 0; i < n; i++) u8[place + i] = source[first + i] as number;
+    else u8.set(n === length ? source : source.subarray(first, first + n), place);
     this.copied += n;
   }
 
@@ -54,12 +58,13 @@ export class Stage {
     else for (let i = 0; i < values.length; i++) f32[at + i] = values[i] as number;
   }
 
-  /** Copies `n` floats from a byte offset in the kernel's memory to an array, from `first` on. */
-  copyOut(place: number, array: Float32Array, first: number, n: number): void {
+  /** Copies `n` floats from the place of an array to its elements from `first` on. */
+  copyOut({ array, place }: Bound, first: number, n: number): void {
     const { f32 } = this.#heap;
+    const result = array as Float32Array;
     const at = place / 4;
-    if (n <= SHORT) for (let i = 0; i < n; i++) array[first + i] = f32[at + i] as number;
-    else array.set(f32.subarray(at, at + n), first);
+    if (n <= SHORT) for (let i = 0; i < n; i++) result[first + i] = f32[at + i] as number;
+    else copyTo(result, f32.subarray(at, at + n), first);
     this.copied += 4 * n;
   }
 }

@@ -2,10 +2,11 @@
 // copied through the staging buffer, together with other threads where that pays.
 
 import type { Bound } from './bind.ts';
-import { layout, totals, want } from './generated/job.ts';
+import { layout, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
 import { type Plan, slot } from './plan.ts';
+import type { Stage } from './stage.ts';
 import { CHUNK, PIECE } from './units.ts';
 
 /** What the elements of a pass add up to. */
@@ -75,15 +76,15 @@ function range(
   wanted: number,
 ): void {
   const { binding } = job;
+  job.point(wanted);
   if (binding.isStaged) {
     for (let from = first; from < first + n; from += chunk)
       stageChunk(kernel, plan, job, from, Math.min(chunk, first + n - from), wanted);
-    job.window(0, 0);
+    if (first + n > PIECE) job.window(wanted, 0, 0);
     return;
   }
-  job.point(wanted);
   if (n <= chunk) {
-    runChunk(kernel, job, first, n);
+    kernel.runChunk(job, first, n);
     return;
   }
   // What a lost thread left half done must be there to be done again.
@@ -96,19 +97,7 @@ function range(
 /** The same on this thread. */
 export function runAlone(kernel: Kernel, job: Job, first: number, n: number, chunk: number): void {
   for (let from = first; from < first + n; from += chunk)
-    runChunk(kernel, job, from, Math.min(chunk, first + n - from));
-}
-
-function runChunk(kernel: Kernel, job: Job, first: number, n: number): void {
-  const { sums, work } = kernel;
-  const { f64 } = kernel.views;
-  const at = work >>> 3;
-  f64[at + totals.loss] = 0;
-  f64[at + totals.count] = 0;
-  f64[at + totals.row] = 0;
-  job.run(first, n, work);
-  sums.loss += f64[at + totals.loss] as number;
-  sums.count += f64[at + totals.count] as number;
+    kernel.runChunk(job, from, Math.min(chunk, first + n - from));
 }
 
 /** Computes a chunk piece by piece, with the arrays that are elsewhere copied through. */
@@ -120,23 +109,17 @@ function stageChunk(
   n: number,
   wanted: number,
 ): void {
-  const { sums, work } = kernel;
-  const { f64 } = kernel.views;
-  const { list } = job.binding;
   const { rowLength } = plan;
-  const stage = kernel.stage as NonNullable<typeof kernel.stage>;
-  const at = work >>> 3;
-  f64[at + totals.loss] = 0;
-  f64[at + totals.count] = 0;
-  f64[at + totals.row] = 0;
+  const { list } = job.binding;
+  const stage = kernel.stage as Stage;
+  kernel.beginChunk();
   for (let from = first; from < first + n; from += PIECE) {
     const size = Math.min(PIECE, first + n - from);
     const row = rowLength === 0 ? 0 : Math.floor(from / rowLength);
     const endRow = rowLength === 0 ? 0 : (from + size) / rowLength;
-    job.window(from, row);
-    job.pointFrom(wanted, from, row);
-    for (const bound of list) {
-      const { array } = bound;
+    if (from > 0) job.window(wanted, from, row);
+    for (let i = 0; i < list.length; i++) {
+      const bound = list[i] as Bound;
       if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
       // Gradients that are added to must be there; columns are there for the whole call.
       if (bound.isResult && !(plan.accumulates && isWritten(bound, wanted))) continue;
@@ -144,19 +127,18 @@ function stageChunk(
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.ceil(endRow) : from + size) - begin;
-      if (bound.slot === slot.MASK)
-        stage.copyBytesIn(array as Uint8Array, begin, length, bound.place);
-      else stage.copyFloatsIn(array as Float32Array, begin, length, bound.place);
+      if (bound.slot === slot.MASK) stage.copyBytesIn(bound, begin, length);
+      else stage.copyFloatsIn(bound, begin, length);
     }
-    job.run(from, size, work);
-    for (const bound of list) {
+    job.run(from, size, kernel.work);
+    for (let i = 2; i < list.length; i++) {
+      const bound = list[i] as Bound;
       if (bound.buffer === undefined || !bound.isResult || !isWritten(bound, wanted)) continue;
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.floor(endRow) : from + size) - begin;
-      stage.copyOut(bound.place, bound.array as Float32Array, begin, length);
+      stage.copyOut(bound, begin, length);
     }
   }
-  sums.loss += f64[at + totals.loss] as number;
-  sums.count += f64[at + totals.count] as number;
+  kernel.endChunk();
 }
