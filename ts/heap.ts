@@ -16,9 +16,25 @@ const SKEW = 576;
 /** Four GiB less one page: no byte offset, nor a length, leaves 32 bits. */
 const MAX_PAGES = 65535;
 
-interface Block {
+/** Eight bins for each power of two: up to 1 KiB each size has its own. The last are for no block. */
+const BINS = 224;
+
+/** A part of the memory. */
+class Block {
   start: number;
   size: number;
+  isFree = false;
+  /** The blocks that touch it, by address. */
+  below: Block | undefined = undefined;
+  above: Block | undefined = undefined;
+  /** The other free blocks of its bin. */
+  previous: Block | undefined = undefined;
+  next: Block | undefined = undefined;
+
+  constructor(start: number, size: number) {
+    this.start = start;
+    this.size = size;
+  }
 }
 
 /** What a heap is over: a memory that grows, or a buffer of a fixed size. */
@@ -54,8 +70,16 @@ export class Heap implements Home {
   /** Growing makes a new buffer object of the same memory; arrays may be on any of these. */
   readonly #buffers = new Set<ArrayBufferLike>();
   readonly #store: Store;
-  readonly #free: Block[] = [];
-  readonly #used = new Map<number, number>();
+  /** Free blocks by size, each bin a list, and a bit for each bin that has any. */
+  readonly #bins: (Block | undefined)[] = new Array(BINS);
+  readonly #filled = new Int32Array(BINS / 32);
+  /**
+   * Used blocks by where they start: for each page, and in it for each 64 bytes. In a Map each key that
+   * is deleted and set again takes longer in V8: up to 1.5 us with 1,000 blocks, 200 us with 100,000.
+   */
+  readonly #used: (Block | undefined)[][] = [];
+  /** The block at the highest address. */
+  #top: Block | undefined = undefined;
 
   constructor(store: Store) {
     this.#store = store;
@@ -88,53 +112,76 @@ export class Heap implements Home {
   /** Takes `bytes` bytes, whose content is undefined. */
   allocate(bytes: number, asker: string): number {
     const least = roundUp(Math.max(bytes, 1));
-    let size = least + (bytes >= PAGE ? SKEW : 0);
-    let index = this.#fit(size);
-    if (index < 0) {
-      size = least;
-      index = this.#fit(size);
-    }
-    if (index < 0) {
-      this.#grow(size, bytes, asker);
-      index = this.#fit(size);
-    }
-    const block = this.#free[index] as Block;
+    const wanted = bytes >= PAGE ? least + SKEW : least;
+    const block =
+      this.#fit(wanted) ??
+      this.#fit(least) ??
+      this.#search(least) ??
+      this.#grow(least, bytes, asker);
+    this.#unlist(block);
+    this.#split(block, block.size < wanted ? least : wanted);
     const { start } = block;
-    block.start += size;
-    block.size -= size;
-    if (block.size === 0) this.#free.splice(index, 1);
-    this.#used.set(start, size);
+    let page = this.#used[start >>> 16];
+    if (page === undefined) {
+      page = new Array(PAGE / ALIGNMENT);
+      this.#used[start >>> 16] = page;
+    }
+    page[(start & 0xffff) >>> 6] = block;
     return start;
   }
 
   /** Gives back what `allocate` returned. */
   release(start: number): void {
-    const size = this.#used.get(start) as number;
-    this.#used.delete(start);
-    this.#add(start, start + size);
+    const page = this.#used[start >>> 16] as (Block | undefined)[];
+    const block = page[(start & 0xffff) >>> 6] as Block;
+    page[(start & 0xffff) >>> 6] = undefined;
+    this.#merge(block);
   }
 
-  #fit(size: number): number {
-    return this.#free.findIndex((block) => block.size >= size);
+  /**
+   * A free block of at least `size` bytes, close to the smallest. It looks at one block and at no
+   * more than seven words, however many blocks there are.
+   */
+  #fit(size: number): Block | undefined {
+    const bin = binOf(size);
+    const first = this.#bins[bin];
+    if (first !== undefined && first.size >= size) return first;
+    // All blocks of the bins above are larger.
+    const filled = this.#filled;
+    let word = (bin + 1) >>> 5;
+    let bits = (filled[word] as number) & (-1 << (bin + 1));
+    while (bits === 0) {
+      if (++word === filled.length) return undefined;
+      bits = filled[word] as number;
+    }
+    return this.#bins[32 * word + 31 - Math.clz32(bits & -bits)];
   }
 
-  #grow(size: number, bytes: number, asker: string): void {
+  /** The same among all blocks of the bin that `size` belongs to: the last resort before growing. */
+  #search(size: number): Block | undefined {
+    let block = this.#bins[binOf(size)];
+    while (block !== undefined && block.size < size) block = block.next;
+    return block;
+  }
+
+  /** Grows the memory; returns a free block of at least `size` bytes. */
+  #grow(size: number, bytes: number, asker: string): Block {
     const store = this.#store;
     if (store.kind === 'growing') {
       const pages = store.memory.buffer.byteLength / PAGE;
       // An eighth more than there is, so that many small arrays do not grow it many times.
-      const wanted = Math.max(Math.ceil((size + LOWEST) / PAGE), Math.ceil(pages / 8), 16);
       const least = Math.ceil((size + LOWEST) / PAGE);
+      const wanted = Math.max(least, Math.ceil(pages / 8), 16);
       for (const more of wanted > least ? [wanted, least] : [least]) {
         const start = growBy(store.memory, more);
         if (start >= 0) {
           this.#view(store.memory.buffer);
-          this.#add(Math.max(start, LOWEST), start + more * PAGE);
-          return;
+          return this.#add(Math.max(start, LOWEST), start + more * PAGE);
         }
       }
     }
-    const free = this.#free.reduce((sum, block) => sum + block.size, 0);
+    let free = 0;
+    for (let block of this.#bins) for (; block; block = block.next) free += block.size;
     const capacity = this.u8.byteLength;
     throw new RangeError(
       `${asker}: ${bytes} bytes asked for, ${free} bytes left of ${capacity} in the kernel's memory` +
@@ -142,23 +189,80 @@ export class Heap implements Home {
     );
   }
 
-  /** Adds a free block, merged with its neighbours. */
-  #add(start: number, end: number): void {
-    const blocks = this.#free;
-    let index = blocks.findIndex((block) => block.start > start);
-    if (index < 0) index = blocks.length;
-    const before = blocks[index - 1];
-    const after = blocks[index];
-    if (before && before.start + before.size === start) {
-      before.size += end - start;
-      if (after?.start === end) {
-        before.size += after.size;
-        blocks.splice(index, 1);
-      }
-    } else if (after?.start === end) {
-      after.start = start;
-      after.size += end - start;
-    } else if (end > start) blocks.splice(index, 0, { start, size: end - start });
+  /** Adds memory, which lies above all that there is; returns the free block that it is part of. */
+  #add(start: number, end: number): Block {
+    const block = new Block(start, end - start);
+    const top = this.#top;
+    // Others may have grown the memory in between.
+    if (top !== undefined && top.start + top.size === start) {
+      block.below = top;
+      top.above = block;
+    }
+    this.#top = block;
+    return this.#merge(block);
+  }
+
+  /** Cuts a block that is in no list to `size` bytes; the rest is free. */
+  #split(block: Block, size: number): void {
+    if (block.size === size) return;
+    const rest = new Block(block.start + size, block.size - size);
+    block.size = size;
+    rest.below = block;
+    rest.above = block.above;
+    if (rest.above !== undefined) rest.above.below = rest;
+    block.above = rest;
+    if (this.#top === block) this.#top = rest;
+    this.#list(rest);
+  }
+
+  /** Makes a block free, and one with the free blocks that touch it. */
+  #merge(block: Block): Block {
+    const { below, above } = block;
+    if (above?.isFree) {
+      this.#unlist(above);
+      this.#join(block, above);
+    }
+    if (!below?.isFree) return this.#list(block);
+    this.#unlist(below);
+    this.#join(below, block);
+    return this.#list(below);
+  }
+
+  #join(block: Block, above: Block): void {
+    block.size += above.size;
+    block.above = above.above;
+    if (block.above !== undefined) block.above.below = block;
+    if (this.#top === above) this.#top = block;
+  }
+
+  #list(block: Block): Block {
+    const bin = binOf(block.size);
+    const next = this.#bins[bin];
+    block.isFree = true;
+    block.previous = undefined;
+    block.next = next;
+    if (next !== undefined) next.previous = block;
+    this.#bins[bin] = block;
+    const word = bin >>> 5;
+    this.#filled[word] = (this.#filled[word] as number) | (1 << bin);
+    return block;
+  }
+
+  #unlist(block: Block): void {
+    const { previous, next } = block;
+    block.isFree = false;
+    block.previous = undefined;
+    block.next = undefined;
+    if (next !== undefined) next.previous = previous;
+    if (previous !== undefined) {
+      previous.next = next;
+      return;
+    }
+    const bin = binOf(block.size);
+    this.#bins[bin] = next;
+    if (next !== undefined) return;
+    const word = bin >>> 5;
+    this.#filled[word] = (this.#filled[word] as number) & ~(1 << bin);
   }
 
   #view(buffer: ArrayBufferLike): void {
@@ -178,6 +282,13 @@ function growBy(memory: WebAssembly.Memory, pages: number): number {
   } catch {
     return -1;
   }
+}
+
+/** The bin of free blocks of that size: 64 bytes are in bin 1, 128 in bin 2, 4 GiB and more in 192. */
+function binOf(size: number): number {
+  const units = Math.min(size / ALIGNMENT, 2 ** 26);
+  const shift = Math.max(28 - Math.clz32(units), 0);
+  return 8 * shift + (units >>> shift);
 }
 
 function roundUp(bytes: number): number {

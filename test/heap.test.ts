@@ -1,0 +1,142 @@
+// The allocator of the kernel's memory, against a model that keeps a plain list.
+import { Session } from 'node:inspector/promises';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Heap, PAGE } from '../ts/heap.ts';
+
+const MiB = 2 ** 20;
+
+/** A heap that can have 16 pages, and no more. */
+function smallHeap(): Heap {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 17, shared: true });
+  return new Heap({ kind: 'growing', memory });
+}
+const START = PAGE;
+const END = 17 * PAGE;
+
+/** The lengths of the gaps between used ranges. */
+function gapsOf(used: Map<number, number>): number[] {
+  let end = START;
+  const gaps: number[] = [];
+  for (const [start, size] of [...used].sort(([a], [b]) => a - b)) {
+    gaps.push(start - end);
+    end = start + size;
+  }
+  return [...gaps, END - end];
+}
+
+const roundUp = (bytes: number): number => Math.ceil(Math.max(bytes, 1) / 64) * 64;
+
+/** A key, and how many bytes it is given; what it had before is released. */
+const step = fc.tuple(
+  fc.nat({ max: 31 }),
+  fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: 20_000 }), fc.nat({ max: 400_000 })),
+);
+
+test('ranges are aligned and apart, and a call fails only if no gap is large enough', () => {
+  let failures = 0;
+  const property = fc.property(fc.array(step, { minLength: 40, maxLength: 200 }), (steps) => {
+    const heap = smallHeap();
+    const held = new Map<number, number>();
+    const used = new Map<number, number>();
+    const release = (key: number) => {
+      const start = held.get(key);
+      if (start === undefined) return;
+      heap.release(start);
+      held.delete(key);
+      used.delete(start);
+    };
+    for (const [key, bytes] of steps) {
+      release(key);
+      const size = roundUp(bytes);
+      try {
+        const start = heap.allocate(bytes, 'test');
+        expect(start % 64).toBe(0);
+        held.set(key, start);
+        used.set(start, size);
+        expect(Math.min(...gapsOf(used))).toBeGreaterThanOrEqual(0);
+      } catch (error) {
+        expect(error).toBeInstanceOf(RangeError);
+        // Long ranges may keep 576 bytes off the next one.
+        expect(Math.max(...gapsOf(used))).toBeLessThan(size + 576);
+        failures++;
+      }
+    }
+    for (const key of [...held.keys()]) release(key);
+    expect(heap.allocate(MiB, 'test')).toBe(START);
+  });
+  fc.assert(property, { seed: 1, numRuns: 300 });
+  // Else nothing is known about full memories.
+  expect(failures).toBeGreaterThan(100);
+});
+
+test('bytes that another heap over the same memory grew are left alone', () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 2000, shared: true });
+  const heaps = [0, 1].map(() => new Heap({ kind: 'growing', memory }));
+  const starts = Array.from({ length: 400 }, (_, i) =>
+    (heaps[i % 2] as Heap).allocate(20_000, 'test'),
+  );
+  const sorted = [...starts].sort((a, b) => a - b);
+  for (const [i, start] of sorted.slice(1).entries())
+    expect(start - (sorted[i] as number)).toBeGreaterThanOrEqual(20_000);
+  // Free blocks that touch but are of two heaps stay two.
+  const pages = memory.buffer.byteLength / PAGE;
+  for (const [i, start] of starts.entries()) (heaps[i % 2] as Heap).release(start);
+  const size = (pages / 2 + 1) * PAGE;
+  const bases = heaps.map((heap) => heap.allocate(size, 'test'));
+  expect(Math.abs((bases[0] as number) - (bases[1] as number))).toBeGreaterThanOrEqual(size);
+});
+
+test('long arrays begin at different places of a page, also those that the memory grows for', () => {
+  const heap = new Heap({
+    kind: 'growing',
+    memory: new WebAssembly.Memory({ initial: 1, maximum: 2000, shared: true }),
+  });
+  const places = Array.from({ length: 8 }, () => heap.allocate(8 * MiB, 'test') % 4096);
+  expect(new Set(places).size).toBeGreaterThanOrEqual(7);
+});
+
+describe('50,000 holes between as many arrays', () => {
+  /** How often the statement of the allocator ran that ran most. */
+  async function stepsOf(call: () => void): Promise<number> {
+    const session = new Session();
+    session.connect();
+    try {
+      await session.post('Profiler.enable');
+      await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
+      call();
+      const { result } = await session.post('Profiler.takePreciseCoverage');
+      const script = result.find(({ url }) => url.endsWith('/ts/heap.ts'));
+      const counts = script?.functions.flatMap(({ ranges }) => ranges.map(({ count }) => count));
+      return Math.max(...(counts as number[]));
+    } finally {
+      session.disconnect();
+    }
+  }
+
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1000, shared: true });
+  const heap = new Heap({ kind: 'growing', memory });
+  const starts = Array.from({ length: 100_000 }, () => heap.allocate(64, 'test'));
+  for (let i = 0; i < starts.length; i += 2) heap.release(starts[i] as number);
+
+  test.each([
+    ['an array that fits a hole', 64],
+    ['an array that fits none', 128],
+    ['a long array', MiB],
+  ])('%s is made and released in a few steps', async (_, bytes) => {
+    const steps = await stepsOf(() => {
+      const taken = Array.from({ length: 10 }, () => heap.allocate(bytes, 'test'));
+      for (const start of taken) heap.release(start);
+    });
+    expect(steps).toBeGreaterThanOrEqual(10);
+    expect(steps).toBeLessThanOrEqual(100);
+  });
+
+  test('arrays between holes are released in a few steps', async () => {
+    const steps = await stepsOf(() => {
+      for (let i = 5001; i < starts.length; i += 10_000) heap.release(starts[i] as number);
+    });
+    expect(steps).toBeGreaterThanOrEqual(10);
+    expect(steps).toBeLessThanOrEqual(100);
+  });
+});
