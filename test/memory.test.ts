@@ -93,20 +93,151 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
       'TypeError: F: expected a length or a list of numbers, got an ArrayBuffer',
     ],
     [
-      'BigInts',
-      [1n],
-      'TypeError: F: the values must be numbers (Cannot convert a BigInt value to a number)',
+      'a Promise',
+      Promise.resolve(1),
+      'TypeError: F: expected a length or a list of numbers, got a Promise',
+    ],
+    ['a Date', new Date(), 'TypeError: F: expected a length or a list of numbers, got a Date'],
+    [
+      'a DataView',
+      new DataView(new ArrayBuffer(8)),
+      'TypeError: F: expected a length or a list of numbers, got a DataView',
+    ],
+    ['a list of BigInts', [1n], 'TypeError: F: values[0] must be a number, got 1n'],
+    ['a BigInt64Array', BigInt64Array.of(7n), 'TypeError: F: values[0] must be a number, got 7n'],
+    [
+      'a list with a symbol',
+      [1, Symbol('s')],
+      'TypeError: F: values[1] must be a number, got a symbol',
     ],
     [
-      'symbols',
-      [Symbol('s')],
-      'TypeError: F: the values must be numbers (Cannot convert a Symbol value to a number)',
+      'rows',
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      'TypeError: F: values[0] must be a number, got an Array',
+    ],
+    ['a list of a list of one', [5, [7]], 'TypeError: F: values[1] must be a number, got an Array'],
+    [
+      'typed rows',
+      [Float32Array.of(1)],
+      'TypeError: F: values[0] must be a number, got a Float32Array',
+    ],
+    ['an empty text', [0, 1, ''], 'TypeError: F: values[2] must be a number, got ""'],
+    ['a number as text', ['7'], 'TypeError: F: values[0] must be a number, got "7"'],
+    ['a boolean', [true], 'TypeError: F: values[0] must be a number, got true'],
+    ['a number object', [Object(7)], 'TypeError: F: values[0] must be a number, got a Number'],
+    ['a Map', new Map([[1, 2]]), 'TypeError: F: values[0] must be a number, got an Array'],
+    ['a Set of texts', new Set([1, 'a']), 'TypeError: F: values[1] must be a number, got "a"'],
+    ['a String object', Object('12'), 'TypeError: F: values[0] must be a number, got "1"'],
+    [
+      'an array-like of texts',
+      { length: 2, 0: 1, 1: '2' },
+      'TypeError: F: values[1] must be a number, got "2"',
     ],
   ])('%s is no length and no list', (_, source, text) => {
     const left = bytesLeft(smooth);
     for (const fn of ['float32', 'uint8'] as const)
       expect(thrown(() => smooth[fn](source))).toBe(text.replace('F', fn));
     expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test.each<[string, Any]>([
+    ['null', [1, null]],
+    ['undefined', [1, undefined]],
+    ['a hole', Object.assign(new Array(3), { 0: 1, 2: 3 })],
+    ['an element that an array-like does not have', { length: 2, 0: 1 }],
+  ])('%s is missing, and NaN is what to write for it', (name, values) => {
+    const left = bytesLeft(smooth);
+    const text = `TypeError: F: values[1] must be a number, got ${name === 'null' ? null : undefined}`;
+    expect(thrown(() => smooth.float32(values))).toBe(
+      `${text.replace('F', 'float32')}; use NaN for what is missing, and ignoreNaNTargets to leave it out`,
+    );
+    expect(thrown(() => smooth.uint8(values))).toBe(text.replace('F', 'uint8'));
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test.each([
+    Int8Array,
+    Uint8Array,
+    Uint8ClampedArray,
+    Int16Array,
+    Uint16Array,
+    Int32Array,
+    Uint32Array,
+    Float32Array,
+    Float64Array,
+  ])('the values of a %o of this realm and another', (type) => {
+    for (const realm of [globalThis, vm.runInNewContext('globalThis')] as Any[]) {
+      using floats = smooth.float32(realm[type.name].of(3, 1, 2));
+      using bytes = smooth.uint8(realm[type.name].of(3, 1, 2));
+      expect([...floats, ...bytes]).toEqual([3, 1, 2, 3, 1, 2]);
+    }
+  });
+
+  test('a typed array is taken for what it is, whatever it says of itself', () => {
+    const liar = Float64Array.of(1, 2, 3);
+    Object.defineProperty(liar, 'length', { value: 1000 });
+    using array = smooth.float32(liar);
+    expect(array).toEqual(Float32Array.of(1, 2, 3));
+  });
+
+  test('a list that changes while it is copied writes nothing elsewhere', () => {
+    const grows = {
+      length: 2,
+      get 0() {
+        this.length = 1000;
+        return 1;
+      },
+      1: 2,
+      2: 7,
+    };
+    const proxy = new Proxy([1, 2], {
+      get(target, key) {
+        target.push(7);
+        return Reflect.get(target, key);
+      },
+    });
+    for (const list of [grows, proxy]) {
+      using array = smooth.float32(list);
+      // It is behind the array, on every backend with one memory.
+      using next = smooth.float32(16);
+      expect(Array.from(array.subarray(0, 2))).toEqual([1, 2]);
+      expect(array.length).toBeLessThanOrEqual(10);
+      expect(next).toEqual(new Float32Array(16));
+    }
+    const left = bytesLeft(smooth);
+    const shrinks = [1, 2, 3];
+    Object.defineProperty(shrinks, 1, {
+      get() {
+        shrinks.length = 2;
+        return 2;
+      },
+    });
+    expect(thrown(() => smooth.float32(shrinks))).toMatch(
+      /^TypeError: float32: values\[2\] must be a number, got undefined/,
+    );
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test('the iterator of a list runs before memory is taken, and its error is what is thrown', () => {
+    const left = bytesLeft(smooth);
+    let inside = 0;
+    const lists: Iterable<number>[] = [
+      (function* () {
+        inside = bytesLeft(smooth);
+        yield 1;
+        throw new Error('mine');
+      })(),
+      Object.defineProperty([1, 2] as Any, 1, {
+        get() {
+          throw new Error('mine');
+        },
+      }),
+    ];
+    for (const list of lists) expect(thrown(() => smooth.float32(list))).toBe('Error: mine');
+    expect([inside, bytesLeft(smooth)]).toEqual([left, left]);
   });
 
   test.each([Float32Array, Float64Array, Uint8Array])('a detached %o is no list', (type) => {
