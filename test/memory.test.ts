@@ -2,8 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import vm from 'node:vm';
+import { transformSync } from 'esbuild';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
 import { expectSame } from './outcomes.ts';
@@ -329,6 +330,28 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
       expect(bytesLeft(smooth)).toBe(left);
     },
   );
+
+  test('using, as compiled for hosts without Symbol.dispose, releases too', () => {
+    const script = '{ using array = float32(1000); call(array); }';
+    const { code } = transformSync(script, { target: 'es2022' });
+    let array: Any;
+    // Everything that Symbol has, but for `dispose`.
+    const older = Object.assign((name: string) => Symbol(name), {
+      for: Symbol.for,
+      iterator: Symbol.iterator,
+    });
+    vi.stubGlobal('Symbol', older);
+    try {
+      const call = (inside: Float32Array) => {
+        array = inside;
+        expect(smooth.l1Loss(inside, inside)).toBe(0);
+      };
+      new Function('float32', 'call', code)(smooth.float32, call);
+    } finally {
+      vi.unstubAllGlobals();
+    }
+    expect(thrown(() => smooth.free(array))).toMatch(/^RangeError: free: .*released before/);
+  });
 
   test.skipIf(backend === 'js')(
     '100,000 arrays that come and go leave the memory as it was',

@@ -79,7 +79,9 @@ function make<T extends Float32Array | Uint8Array>(
     if (!isFilled) home.release(offset);
   }
   new Stamp(array, home, offset);
-  if (Symbol.dispose) Object.defineProperty(array, Symbol.dispose, { value: dispose });
+  // What compilers make of `using` looks for the second where the host has not the first.
+  const key = Symbol.dispose ?? Symbol.for('Symbol.dispose');
+  Object.defineProperty(array, key, { value: dispose });
   return array as KernelArray<T>;
 }
 
