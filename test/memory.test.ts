@@ -454,7 +454,7 @@ describe('a shared memory', () => {
     const smooth = await fresh({ memory });
     const left = bytesLeft(smooth);
     expect(thrown(() => smooth.float32(2 ** 20))).toBe(
-      `RangeError: float32: 4194304 bytes asked for, ${left} bytes left of ${memory.buffer.byteLength} in the kernel's memory, which cannot grow that much`,
+      `RangeError: float32: 4194304 bytes asked for, ${left} bytes left of ${memory.buffer.byteLength} in the kernel's memory, which cannot grow that much; release arrays with free()`,
     );
     // To the last page, though each growth asks for more first.
     const arrays: Float32Array[] = [];
@@ -485,11 +485,11 @@ describe('a memory of a fixed size', () => {
     const left = bytesLeft(smooth);
     expect(left).toBeGreaterThan(MiB / 2);
     expect(thrown(() => smooth.uint8(left + 1))).toBe(
-      `RangeError: uint8: ${left + 1} bytes asked for, ${left} bytes left of 1048576 in the kernel's memory, whose size is fixed`,
+      `RangeError: uint8: ${left + 1} bytes asked for, ${left} bytes left of 1048576 in the kernel's memory, whose size is fixed; release arrays with free()`,
     );
     const all = smooth.float32(left / 4);
     expect(thrown(() => smooth.float32(1))).toBe(
-      "RangeError: float32: 4 bytes asked for, 0 bytes left of 1048576 in the kernel's memory, whose size is fixed",
+      "RangeError: float32: 4 bytes asked for, 0 bytes left of 1048576 in the kernel's memory, whose size is fixed; release arrays with free()",
     );
     expect(smooth.l1Loss(all, all)).toBe(0);
     smooth.free(all);

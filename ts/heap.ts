@@ -185,7 +185,8 @@ export class Heap implements Home {
     const capacity = this.u8.byteLength;
     throw new RangeError(
       `${asker}: ${bytes} bytes asked for, ${free} bytes left of ${capacity} in the kernel's memory` +
-        (store.kind === 'growing' ? ', which cannot grow that much' : ', whose size is fixed'),
+        (store.kind === 'growing' ? ', which cannot grow that much' : ', whose size is fixed') +
+        '; release arrays with free()',
     );
   }
 
