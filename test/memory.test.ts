@@ -478,6 +478,60 @@ describe('a shared memory', () => {
   });
 });
 
+describe('an unshared memory of the user that grows', () => {
+  test('goes on: new arrays work, and old ones are detached', async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });
+    const smooth = await fresh({ memory, capacity: MiB });
+    // From now on there is a place for copies.
+    smooth.l1Loss(new Float32Array(2), new Float32Array(2));
+    const left = bytesLeft(smooth);
+    const [old, mask] = [smooth.float32([1, 2]), smooth.uint8(2)];
+    // Twice: once with calls in between, once without any.
+    memory.grow(1);
+    expect(smooth.l1Loss(Float32Array.of(3), Float32Array.of(1))).toBe(2);
+    memory.grow(1);
+    const [input, target] = [smooth.float32([4, 6]), smooth.float32([1, 1])];
+    expect(input.buffer).toBe(memory.buffer);
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(input, target, { copy: 'throw', reduction: 'sum' })).toBe(8);
+    expect(smooth.copiedBytes()).toBe(before);
+    // The user's own part.
+    const own = new Float32Array(memory.buffer, 4, 2);
+    expect(smooth.l1Loss(own, own, { copy: 'throw' })).toBe(0);
+    expect(thrown(() => smooth.l1Loss(old, input))).toMatch(
+      /^TypeError: l1Loss: input is detached/,
+    );
+    expect(thrown(() => smooth.l1Loss(input, target, { mask }))).toMatch(
+      /^TypeError: l1Loss: mask is detached/,
+    );
+    expect(bytesLeft(smooth)).toBeLessThan(left);
+    for (const array of [old, mask, input, target]) smooth.free(array);
+    expect(thrown(() => smooth.free(old))).toMatch(/^RangeError: free: .*released before/);
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test('what grows while a list is read is no error, nor a leak', async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });
+    const smooth = await fresh({ memory, capacity: MiB });
+    const left = bytesLeft(smooth);
+    const list = {
+      length: 2,
+      get 0() {
+        memory.grow(1);
+        return 1;
+      },
+      1: 2,
+    };
+    const array = smooth.float32(list);
+    expect(thrown(() => smooth.l1Loss(array, array))).toMatch(
+      /^TypeError: l1Loss: input is detached/,
+    );
+    smooth.free(array);
+    expect(bytesLeft(smooth)).toBe(left);
+    expect(smooth.l1Loss(smooth.float32([3]), smooth.float32([1]))).toBe(2);
+  });
+});
+
 describe('a memory of a fixed size', () => {
   const backend = 'wasm';
   test('says what was asked and what is left, which is true, and goes on', async () => {

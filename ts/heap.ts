@@ -37,13 +37,14 @@ class Block {
   }
 }
 
-/** What a heap is over: a memory that grows, or a buffer of a fixed size. */
+/** What a heap is over: a memory that grows, or the bytes from `start` of one whose size is fixed. */
 export type Store =
   | { readonly kind: 'growing'; readonly memory: WebAssembly.Memory }
   | {
       readonly kind: 'fixed';
       readonly memory: WebAssembly.Memory;
       readonly start: number;
+      /** True if nobody else has the memory: another owner may grow it, which detaches its arrays. */
       readonly isOwned: boolean;
     };
 
@@ -83,11 +84,9 @@ export class Heap implements Home {
 
   constructor(store: Store) {
     this.#store = store;
-    if (store.kind === 'growing') this.#view(store.memory.buffer);
-    else {
-      this.#view(store.memory.buffer);
+    this.#view(store.memory.buffer);
+    if (store.kind === 'fixed')
       this.#add(roundUp(Math.max(store.start, LOWEST)), store.memory.buffer.byteLength);
-    }
   }
 
   /** True if nobody can detach the memory. */
@@ -95,15 +94,25 @@ export class Heap implements Home {
     return this.#store.kind === 'growing' || this.#store.isOwned;
   }
 
+  /** Renews the views if the owner of an unshared memory has grown it, which detaches all on it. */
+  refresh(): void {
+    if (this.u8.length === 0) this.#view(this.#store.memory.buffer);
+  }
+
   make(bytes: number, asker: string): [buffer: ArrayBufferLike, offset: number] {
+    this.refresh();
     const offset = this.allocate(bytes, asker);
-    return [this.f32.buffer, offset];
+    return [this.u8.buffer, offset];
   }
 
   has(buffer: ArrayBufferLike): boolean {
+    if (this.#store.kind === 'fixed') {
+      this.refresh();
+      return buffer === this.u8.buffer;
+    }
     if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return true;
     // Another thread may have grown the memory. To ask it takes 50 ns, so ordinary buffers go first.
-    if (this.#store.kind === 'fixed' || (buffer as object) instanceof ArrayBuffer) return false;
+    if ((buffer as object) instanceof ArrayBuffer) return false;
     if (buffer !== this.#store.memory.buffer) return false;
     this.#view(buffer);
     return true;

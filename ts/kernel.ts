@@ -95,6 +95,8 @@ export class Kernel {
 
   /** The job of a plan, with all words that are the same for each call. */
   jobOf(plan: Plan): Job {
+    // The owner of the memory may have grown it.
+    if (this.views.u32.length === 0) (this.home as Heap).refresh();
     const job = this.#jobs[plan.id & (JOBS - 1)] as Job;
     job.hold(plan);
     return job;
