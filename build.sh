@@ -260,20 +260,26 @@ declarations() {
   tsc -p tsconfig.build.json
   # One file with the public names alone.
   dts-bundle-generator --silent --no-check --export-referenced-types=false --project tsconfig.build.json \
-    -o dist/index.d.ts ts/index.ts
+    -o target/index.d.ts ts/index.ts
+  # Without this line KernelArray is any where a project's lib has no Disposable.
+  { printf '/// <reference lib="esnext.disposable" />\n' && cat target/index.d.ts; } >dist/index.d.ts
+  # The same for CommonJS: TypeScript tells the two by the name of the file.
+  cp dist/index.d.ts dist/index.d.cts
   # The worker is a script: it exports nothing.
   printf 'export {};\n' >dist/worker.d.ts
+  cp ts/wasm.d.ts dist/wasm.d.ts
 }
 bundle() {
-  local common=(--bundle --format=esm --target=es2022 --platform=neutral '--external:node:*' --sourcemap --log-level=warning)
-  esbuild ts/index.ts "${common[@]}" --outfile=dist/index.js
+  # Minified, and without source maps, which would be three quarters of the package.
+  local common=(--bundle --minify --target=es2022 --platform=neutral '--external:node:*' --log-level=warning)
+  esbuild ts/index.ts "${common[@]}" --format=esm --outfile=dist/index.js
+  esbuild ts/index.ts "${common[@]}" --format=cjs --conditions=commonjs --outfile=dist/index.cjs
   # The same names, without WebAssembly.
-  esbuild ts/index.ts "${common[@]}" --conditions=reference --outfile=dist/reference.js
+  esbuild ts/index.ts "${common[@]}" --format=esm --conditions=reference --outfile=dist/reference.js
+  esbuild ts/index.ts "${common[@]}" --format=cjs --conditions=reference --outfile=dist/reference.cjs
   # Hosts that refuse to compile bytes import the module as it is.
-  esbuild ts/index.ts "${common[@]}" --conditions=workerd '--external:*.wasm' --outfile=dist/index.workerd.js
-  if [ -e ts/worker.ts ]; then
-    esbuild ts/worker.ts "${common[@]}" --outfile=dist/worker.js
-  fi
+  esbuild ts/index.ts "${common[@]}" --format=esm --conditions=workerd '--external:*.wasm' --outfile=dist/index.workerd.js
+  esbuild ts/worker.ts "${common[@]}" --format=esm --outfile=dist/worker.js
 }
 build() {
   local now built=

@@ -1,26 +1,42 @@
 // The package as it is published: its files, its entries, its types, and what importing it does.
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import binaryen from 'binaryen';
 import { build, transform } from 'esbuild';
 import ts from 'typescript';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
 const manifest = JSON.parse(read('package.json'));
 
-const SCRIPTS = ['index.js', 'index.workerd.js', 'reference.js', 'worker.js'];
+const MODULES = ['index.js', 'index.workerd.js', 'reference.js', 'worker.js'];
+const SCRIPTS = [...MODULES, 'index.cjs', 'reference.cjs'];
 const KERNELS = ['smooth_l1.wasm', 'smooth_l1_shared.wasm'];
 
-const packed: string[] = JSON.parse(
-  execFileSync('npm', ['pack', '--dry-run', '--json', '--ignore-scripts'], {
+const folder = mkdtempSync(`${tmpdir()}/smooth-l1-`);
+afterAll(() => rmSync(folder, { recursive: true }));
+const [pack] = JSON.parse(
+  execFileSync('npm', ['pack', '--json', '--ignore-scripts', '--pack-destination', folder], {
     cwd: root,
     encoding: 'utf8',
     stdio: 'pipe',
   }),
-)[0].files.map((file: { path: string }) => file.path);
+);
+const packed: string[] = pack.files.map((file: { path: string }) => file.path);
+const tarball = `${folder}/${pack.filename}`;
+
+/** What a tool of the package's own dependencies prints. */
+function tool(name: string, ...args: string[]): string {
+  return execFileSync(`${root}node_modules/.bin/${name}`, args, {
+    cwd: root,
+    encoding: 'utf8',
+    stdio: 'pipe',
+  });
+}
 
 /** What a script prints when Node runs it in the package. */
 function run(script: string, ...flags: string[]): string {
@@ -38,20 +54,39 @@ describe('files', () => {
         'CHANGELOG.md',
         'LICENSE',
         'README.md',
+        'dist/index.d.cts',
         'dist/index.d.ts',
+        'dist/wasm.d.ts',
         'dist/worker.d.ts',
-        ...SCRIPTS.flatMap((file) => [`dist/${file}`, `dist/${file}.map`]),
+        ...SCRIPTS.map((file) => `dist/${file}`),
         ...KERNELS.map((file) => `dist/${file}`),
         'package.json',
       ].sort(),
     );
   });
 
-  test('every entry leads to a file that ships', () => {
-    const targets = (entry: string | Record<string, string>): string[] =>
-      typeof entry === 'string' ? [entry] : Object.values(entry);
-    for (const entry of Object.values<string | Record<string, string>>(manifest.exports))
-      for (const target of targets(entry)) expect(packed).toContain(target.replace('./', ''));
+  test('publint has nothing to say', () => {
+    expect(tool('publint', 'run', tarball, '--strict')).toContain('All good!');
+  });
+
+  // The worker and the modules are no CommonJS; entries beside the main one have no old style.
+  test.each([
+    ['.', []],
+    ['./reference', ['--profile', 'node16']],
+    ['./worker', ['--profile', 'esm-only']],
+    ['./smooth_l1.wasm', ['--profile', 'esm-only']],
+  ])('the types of entry %s fit what it resolves to, however it is resolved', (entry, flags) => {
+    // It ends with an error if there is a problem.
+    expect(tool('attw', tarball, '--entrypoints', entry, ...flags)).toContain('smooth-l1 v');
+  });
+
+  test('an app that uses one loss takes 29 KB, gzipped', async () => {
+    const code =
+      "import { float32, smoothL1Loss } from 'smooth-l1'; smoothL1Loss(float32(1), float32(1));";
+    const app = await bundled(code, 'esm');
+    expect(gzipSync(app, { level: 9 }).length).toBeLessThan(29 * 1024);
+    // Nothing of the threads is in it.
+    expect(app).not.toMatch(/import\.meta|worker/i);
   });
 
   test('nobody needs another package, and nothing runs on installing this one', () => {
@@ -59,11 +94,52 @@ describe('files', () => {
       expect(manifest).not.toHaveProperty(field);
     expect(Object.keys(manifest.scripts).join()).not.toMatch(/install|prepare|prepublish/);
   });
+});
 
-  test.each(SCRIPTS)('the source map of %s has its sources with it', (file) => {
-    const map = JSON.parse(read(`dist/${file}.map`));
-    expect(map.sourcesContent).toHaveLength(map.sources.length);
-    for (const source of map.sources) expect(source).toMatch(/^\.\.\/ts\/[\w./-]+\.ts$/);
+/** A user's code, bundled for a host with these conditions. */
+async function bundled(
+  code: string,
+  format: 'esm' | 'cjs',
+  ...conditions: string[]
+): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents: code, resolveDir: root },
+    bundle: true,
+    minify: true,
+    format,
+    conditions,
+    write: false,
+    logLevel: 'silent',
+  });
+  return outputFiles[0]?.text as string;
+}
+
+describe('bundled', () => {
+  test("a user's own worker file keeps the worker", async () => {
+    expect(await bundled("import 'smooth-l1/worker';", 'esm')).toContain('postMessage');
+  });
+
+  test.each(['edge-light', 'react-native'])(
+    'for %s there is no import.meta, Worker or WebAssembly module',
+    async (condition) => {
+      const code =
+        "import { l1Loss, setNumThreads } from 'smooth-l1'; console.log(l1Loss, setNumThreads);";
+      const app = await bundled(code, 'esm', condition);
+      expect(app).not.toMatch(/import\.meta|new Worker/);
+      expect(app.length).toBeLessThan(80_000);
+    },
+  );
+
+  test('as CommonJS it runs, and setNumThreads says what it needs', async () => {
+    const app = await bundled(
+      `import { float32, l1Loss, setNumThreads } from 'smooth-l1';
+       console.log(l1Loss(float32([3]), float32(1)));
+       setNumThreads(2).catch((error) => console.log(error.message));`,
+      'cjs',
+    );
+    const [loss, error] = run(app).split('\n');
+    expect(loss).toBe('3');
+    expect(error).toMatch(/^setNumThreads: this host makes no worker by itself \(.*createWorker/);
   });
 });
 
@@ -85,7 +161,7 @@ describe.each(SCRIPTS)('%s', (file) => {
     );
   });
 
-  test('has no top-level await', async () => {
+  test.runIf(MODULES.includes(file))('has no top-level await', async () => {
     // Which CommonJS cannot have.
     await expect(transform(code, { format: 'cjs' })).resolves.toBeDefined();
   });
@@ -98,7 +174,10 @@ describe.each(SCRIPTS)('%s', (file) => {
 
 test('index.js has the kernel in it, once for both memories, the entries for other hosts have not', () => {
   const kernel = readFileSync(`${root}dist/smooth_l1.wasm`).toString('hex');
-  expect(SCRIPTS.filter((file) => read(`dist/${file}`).includes(kernel))).toEqual(['index.js']);
+  expect(SCRIPTS.filter((file) => read(`dist/${file}`).includes(kernel))).toEqual([
+    'index.js',
+    'index.cjs',
+  ]);
 });
 
 describe.each(KERNELS)('%s', (file) => {
@@ -152,7 +231,25 @@ describe('in Node', () => {
     ).toBe('2 wasm-shared wasm-shared');
   });
 
-  test('so it can the plain JavaScript', () => {
+  test('it is one package, imported or required', () => {
+    expect(
+      run(`const { l1Loss } = require('smooth-l1');
+        import('smooth-l1').then((smooth) => console.log(smooth.l1Loss === l1Loss));`),
+    ).toBe('true');
+  });
+
+  test.each(['smooth-l1', 'smooth-l1/reference'])(
+    'the CommonJS file of %s computes, and the main one has threads',
+    (entry) => {
+      const file = entry === 'smooth-l1' ? 'index' : 'reference';
+      const script = `const { float32, l1Loss, setNumThreads, getNumThreads } = require('./dist/${file}.cjs');
+      console.log(l1Loss(float32([1, 2, 3]), float32(3)));
+      setNumThreads(2).then(() => console.log(getNumThreads()), () => console.log('none'));`;
+      expect(run(script)).toBe(file === 'index' ? '2\n2' : '2\nnone');
+    },
+  );
+
+  test('the plain JavaScript can be required too', () => {
     expect(
       run(`const smooth = require('smooth-l1/reference');
         console.log(smooth.l1Loss(smooth.float32([1, 2, 3]), smooth.float32(3)), smooth.backend);`),
@@ -235,6 +332,7 @@ test.each([
   ['a page', ['es2022', 'esnext.disposable', 'dom'], []],
   ['a worker', ['es2022', 'esnext.disposable', 'webworker'], []],
   ['Node', ['es2022', 'esnext.disposable', 'dom'], ['node']],
+  ['a project without Disposable', ['es2023', 'dom'], []],
 ])('the types hold for %s', (_, lib, types) => {
   expect(complaints(lib, types)).toEqual([]);
 });

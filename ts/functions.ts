@@ -12,49 +12,55 @@ import {
   type OutOption,
   optionNames,
   type Reduction,
+  type ResultOf,
   type Role,
   readOptions,
 } from './options.ts';
 import { Plan, Plans } from './plan.ts';
 
+type MaybeArray = Float32Array | undefined;
+
 /** A loss. `T` are the options of its threshold. */
-export type LossFunction<T> = <R extends Reduction = 'mean'>(
+export type LossFunction<T> = <R extends Reduction = 'mean', Out extends MaybeArray = undefined>(
   input: Float32Array,
   target: Float32Array,
-  options?: LossOptions<R> & T & OutOption,
-) => LossOf<R>;
+  options?: LossOptions<R> & T & OutOption<Out>,
+) => LossOf<R, Out>;
 
 /** The gradient of a loss to its input. */
-export type BackwardFunction<T> = (
+export type BackwardFunction<T> = <Out extends MaybeArray = undefined>(
   gradOutput: number | Float32Array,
   input: Float32Array,
   target: Float32Array,
-  options?: LossOptions & T & GradOptions & OutOption,
-) => Float32Array;
+  options?: LossOptions & T & GradOptions & OutOption<Out>,
+) => ResultOf<Out>;
 
 /** A loss and its gradient in one pass. */
-export type WithGradFunction<T> = <R extends Reduction = 'mean'>(
+export type WithGradFunction<T> = <
+  R extends Reduction = 'mean',
+  Out extends MaybeArray = undefined,
+>(
   input: Float32Array,
   target: Float32Array,
   gradInput: Float32Array,
-  options?: LossOptions<R> & T & GradOptions & OutOption,
-) => LossOf<R>;
+  options?: LossOptions<R> & T & GradOptions & OutOption<Out>,
+) => LossOf<R, Out>;
 
 /** The diagonal of the Hessian of a loss. */
-export type HessianFunction<T> = (
+export type HessianFunction<T> = <Out extends MaybeArray = undefined>(
   input: Float32Array,
   target: Float32Array,
-  options?: LossOptions & T & OutOption,
-) => Float32Array;
+  options?: LossOptions & T & OutOption<Out>,
+) => ResultOf<Out>;
 
 /** The gradient of a gradient to the input. */
-export type DoubleBackwardFunction<T> = (
+export type DoubleBackwardFunction<T> = <Out extends MaybeArray = undefined>(
   gradGradInput: Float32Array,
   gradOutput: number | Float32Array,
   input: Float32Array,
   target: Float32Array,
-  options?: LossOptions & T & OutOption,
-) => Float32Array;
+  options?: LossOptions & T & OutOption<Out>,
+) => ResultOf<Out>;
 
 /** The derivative of a loss to its threshold. */
 export type ThresholdGradFunction<T> = (
@@ -151,33 +157,44 @@ function named<F>(fn: string, call: F): F {
 
 export function forward<T>(loss: Loss, fn: string): LossFunction<T> {
   const caller = new Caller(fn, loss, 'forward');
-  return named(fn, ((input, target, options) =>
-    caller.forward(input, target, options)) as LossFunction<T>);
+  return named(fn, (input: Values, target: Values, options?: unknown) =>
+    caller.forward(input, target, options),
+  ) as LossFunction<T>;
 }
 
 export function backward<T>(loss: Loss, fn: string): BackwardFunction<T> {
   const caller = new Caller(fn, loss, 'backward');
-  return named(fn, (gradOutput, input, target, options) =>
+  return named(fn, (gradOutput: Upstream, input: Values, target: Values, options?: unknown) =>
     caller.backward(gradOutput, input, target, options),
-  );
+  ) as BackwardFunction<T>;
 }
 
 export function withGrad<T>(loss: Loss, fn: string): WithGradFunction<T> {
   const caller = new Caller(fn, loss, 'withGrad');
-  return named(fn, ((input, target, gradInput, options) =>
-    caller.withGrad(input, target, gradInput, options)) as WithGradFunction<T>);
+  return named(fn, (input: Values, target: Values, gradInput: Values, options?: unknown) =>
+    caller.withGrad(input, target, gradInput, options),
+  ) as WithGradFunction<T>;
 }
 
 export function hessian<T>(loss: Loss, fn: string): HessianFunction<T> {
   const caller = new Caller(fn, loss, 'hessian');
-  return named(fn, (input, target, options) => caller.hessian(input, target, options));
+  return named(fn, (input: Values, target: Values, options?: unknown) =>
+    caller.hessian(input, target, options),
+  ) as HessianFunction<T>;
 }
 
 export function doubleBackward<T>(loss: Loss, fn: string): DoubleBackwardFunction<T> {
   const caller = new Caller(fn, loss, 'doubleBackward');
-  return named(fn, (gradGradInput, gradOutput, input, target, options) =>
-    caller.doubleBackward(gradGradInput, gradOutput, input, target, options),
-  );
+  return named(
+    fn,
+    (
+      gradGradInput: Values,
+      gradOutput: Upstream,
+      input: Values,
+      target: Values,
+      options?: unknown,
+    ) => caller.doubleBackward(gradGradInput, gradOutput, input, target, options),
+  ) as DoubleBackwardFunction<T>;
 }
 
 export function thresholdGrad<T>(loss: Loss, fn: string): ThresholdGradFunction<T> {
@@ -186,7 +203,7 @@ export function thresholdGrad<T>(loss: Loss, fn: string): ThresholdGradFunction<
 }
 
 /** Options of one call of a loss object, on top of those that the object was made with. */
-export type CallOptions = Omit<LossOptions, 'reduction'> & OutOption;
+export type CallOptions = Omit<LossOptions, 'reduction'>;
 
 /** What all loss classes have in common: options that are read once. */
 export class LossObject<R extends Reduction> {
@@ -204,27 +221,31 @@ export class LossObject<R extends Reduction> {
   }
 
   /** The loss. `options` are those that differ from the object's in this call. */
-  forward(input: Float32Array, target: Float32Array, options?: CallOptions): LossOf<R> {
-    return this.#forward.forward(input, target, options) as LossOf<R>;
+  forward<Out extends MaybeArray = undefined>(
+    input: Float32Array,
+    target: Float32Array,
+    options?: CallOptions & OutOption<Out>,
+  ): LossOf<R, Out> {
+    return this.#forward.forward(input, target, options) as LossOf<R, Out>;
   }
 
   /** The gradient to the input, for the upstream gradient `gradOutput`. */
-  backward(
+  backward<Out extends MaybeArray = undefined>(
     gradOutput: number | Float32Array,
     input: Float32Array,
     target: Float32Array,
-    options?: CallOptions & GradOptions,
-  ): Float32Array {
-    return this.#backward.backward(gradOutput, input, target, options);
+    options?: CallOptions & GradOptions & OutOption<Out>,
+  ): ResultOf<Out> {
+    return this.#backward.backward(gradOutput, input, target, options) as ResultOf<Out>;
   }
 
   /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
-  withGrad(
+  withGrad<Out extends MaybeArray = undefined>(
     input: Float32Array,
     target: Float32Array,
     gradInput: Float32Array,
-    options?: CallOptions & GradOptions,
-  ): LossOf<R> {
-    return this.#withGrad.withGrad(input, target, gradInput, options) as LossOf<R>;
+    options?: CallOptions & GradOptions & OutOption<Out>,
+  ): LossOf<R, Out> {
+    return this.#withGrad.withGrad(input, target, gradInput, options) as LossOf<R, Out>;
   }
 }

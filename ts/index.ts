@@ -14,7 +14,15 @@ export type {
   ThresholdGradFunction,
   WithGradFunction,
 } from './functions.ts';
-export { type Backend, backend, copiedBytes, type LoadOptions, load } from './kernel.ts';
+export {
+  type Backend,
+  backend,
+  copiedBytes,
+  type LoadOptions,
+  load,
+  type WasmMemory,
+  type WasmModule,
+} from './kernel.ts';
 export {
   HuberLoss,
   type HuberOptions,
@@ -49,9 +57,11 @@ export type {
   HuberThreshold,
   LossOf,
   LossOptions,
+  NewArray,
   OutOption,
   QuantileHuberThreshold,
   Reduction,
+  ResultOf,
   SmoothL1Threshold,
   Weights,
 } from './options.ts';

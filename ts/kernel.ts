@@ -19,14 +19,28 @@ import { Sums } from './walk.ts';
  */
 export type Backend = 'wasm-shared' | 'wasm' | 'js';
 
+/** A compiled module; of any type where a project's libraries do not know WebAssembly. */
+export type WasmModule = typeof globalThis extends {
+  WebAssembly: { Module: { prototype: infer Module } };
+}
+  ? Module
+  : object;
+
+/** A memory, likewise. */
+export type WasmMemory = typeof globalThis extends {
+  WebAssembly: { Memory: { prototype: infer Memory } };
+}
+  ? Memory
+  : object;
+
 /** Options of {@link load}. */
 export interface LoadOptions {
   /** The backend to use. Without it, the first that works. */
   backend?: Backend | undefined;
   /** The compiled kernel, for hosts that do not compile bytes: `smooth_l1_shared.wasm` for a shared memory, else `smooth_l1.wasm`. */
-  module?: WebAssembly.Module | undefined;
+  module?: WasmModule | undefined;
   /** The memory to work in. What it holds stays untouched: the kernel uses what it adds by growing. */
-  memory?: WebAssembly.Memory | undefined;
+  memory?: WasmMemory | undefined;
   /** Bytes of memory: the most that `"wasm-shared"` grows to (default 4 GiB), all that `"wasm"` has (default 256 MiB, on Cloudflare Workers 48 MiB). */
   capacity?: number | undefined;
 }

@@ -7,8 +7,22 @@ import type { Loss } from './loss.ts';
 /** `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements. */
 export type Reduction = 'none' | 'sum' | 'mean' | 'rows';
 
+/** An array that a function made: it is on an `ArrayBuffer`, as `Blob` and others ask for. */
+export type NewArray = Float32Array & { readonly buffer: ArrayBuffer };
+
+/** The array that a function returns: the `out` that it is given, or a new one. */
+export type ResultOf<Out extends Float32Array | undefined> = Out extends Float32Array
+  ? NoInference<Out>
+  : NewArray;
+
+/** What a result is used for must not tell which `out` was given. */
+type NoInference<T> = [T][T extends unknown ? 0 : never];
+
 /** What a loss function returns: a number, or an array for the reductions `"none"` and `"rows"`. */
-export type LossOf<R extends Reduction> = R extends 'none' | 'rows' ? Float32Array : number;
+export type LossOf<
+  R extends Reduction,
+  Out extends Float32Array | undefined = Float32Array,
+> = R extends 'none' | 'rows' ? ResultOf<Out> : number;
 
 /**
  * One number; a full-size array; or, with `rowLength` given, an array with one value for each row
@@ -72,9 +86,9 @@ export interface QuantileHuberThreshold extends HuberThreshold {
 }
 
 /** Where results go. */
-export interface OutOption {
+export interface OutOption<Out extends Float32Array | undefined = Float32Array | undefined> {
   /** The array for the result, which is returned. It may be `input` or `target` itself. Without it, a new `Float32Array` outside of the kernel's memory. */
-  out?: Float32Array | undefined;
+  out?: Out | undefined;
 }
 
 /** The gradients beside that to the input, and how they are written. */

@@ -28,6 +28,7 @@
 // the arrays.
 //
 // test/threads/model.ts goes through every order of all these steps, with workers that stop at any.
+import { spawn } from '#spawn';
 import { checkNumber, describe } from './check.ts';
 import {
   AWAKE,
@@ -298,7 +299,7 @@ class Threads implements Helpers {
       for (let i = 1; i < threads; i++) {
         const work = home.allocate(kernel.workBytes, 'setNumThreads');
         taken.push(work);
-        const worker = (options.createWorker ?? createWorker)();
+        const worker = options.createWorker ? options.createWorker() : spawned();
         if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
           throw new TypeError(
             `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
@@ -420,17 +421,6 @@ function rest(words: Int32Array, done: number): void {
 const HEADERS =
   'in a browser the page must be served with the headers "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"';
 
-function createWorker(): WorkerLike {
-  const node = builtin('node:worker_threads');
-  // Deno has both kinds; its own would keep the process alive, Node's takes files alone.
-  const isDeno = 'Deno' in globalThis && import.meta.url.startsWith('file:');
-  // Without the process's flags: some (--input-type) are not for a file, and none is needed.
-  if (node && (typeof Worker === 'undefined' || isDeno))
-    return new node.Worker(new URL('./worker.js', import.meta.url), { execArgv: [] }) as WorkerLike;
-  // Bundlers look for just this expression.
-  return new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
-}
-
 function notStarted(reason: string): Error {
   return new Error(`setNumThreads: a worker did not start (${reason})`);
 }
@@ -460,6 +450,17 @@ function retire(kernel: Kernel, own: Pool): void {
 function release(kernel: Kernel, own: Pool): void {
   if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
   for (const offset of own.memory.splice(0)) kernel.home.release(offset);
+}
+
+/** A worker that runs `smooth-l1/worker`, made as this host makes one. */
+function spawned(): WorkerLike {
+  try {
+    return spawn() as WorkerLike;
+  } catch (error) {
+    throw new Error(
+      `setNumThreads: this host makes no worker by itself (${messageOf(error)}); give createWorker, which makes one that runs smooth-l1/worker, or have the package stay out of the bundle (serverExternalPackages)`,
+    );
+  }
 }
 
 function cores(): number {

@@ -1,4 +1,7 @@
-declare module '*.wasm' {
-  const module: WebAssembly.Module;
-  export default module;
+// A compiled module, where the project's libraries know WebAssembly.
+declare const module: typeof globalThis extends {
+  WebAssembly: { Module: { prototype: infer Module } };
 }
+  ? Module
+  : object;
+export default module;

@@ -17,6 +17,7 @@ import {
   l1LossBackward,
   l1LossWithGrad,
   load,
+  type NewArray,
   type Reduction,
   SmoothL1Loss,
   type SmoothL1Options,
@@ -48,23 +49,23 @@ exactly<number>()(smoothL1Loss(x, y));
 exactly<number>()(smoothL1Loss(x, y, { beta: 2 }));
 exactly<number>()(smoothL1Loss(x, y, { reduction: 'mean' }));
 exactly<number>()(smoothL1Loss(x, y, { reduction: 'sum' }));
-exactly<Float32Array>()(smoothL1Loss(x, y, { reduction: 'none', out: y }));
-exactly<Float32Array>()(huberLoss(x, y, { delta: 2, reduction: 'rows', rowLength: 2 }));
+exactly<typeof y>()(smoothL1Loss(x, y, { reduction: 'none', out: y }));
+exactly<NewArray>()(huberLoss(x, y, { delta: 2, reduction: 'rows', rowLength: 2 }));
 exactly<number>()(l1LossWithGrad(x, y, x, { reduction: 'sum' }));
-exactly<Float32Array>()(smoothL1LossWithGrad(x, y, x, { reduction: 'none' }));
+exactly<NewArray>()(smoothL1LossWithGrad(x, y, x, { reduction: 'none' }));
 declare const reduction: Reduction;
-exactly<number | Float32Array>()(l1Loss(x, y, { reduction }));
+exactly<number | NewArray>()(l1Loss(x, y, { reduction }));
 
-exactly<Float32Array>()(smoothL1LossBackward(1, x, y));
-exactly<Float32Array>()(l1LossBackward(y, x, y, { out: y, accumulate: true }));
-exactly<Float32Array>()(smoothL1LossHessian(x, y, { sigma: 3 }));
+exactly<NewArray>()(smoothL1LossBackward(1, x, y));
+exactly<typeof x>()(l1LossBackward(y, x, y, { out: x, accumulate: true }));
+exactly<NewArray>()(smoothL1LossHessian(x, y, { sigma: 3 }));
 exactly<number>()(huberLossDeltaGrad(x, y));
 exactly<number>()(l1Distance(x, y));
 
 exactly<number>()(new SmoothL1Loss().forward(x, y));
 exactly<number>()(new HuberLoss({ delta: 1, reduction: 'sum' }).withGrad(x, y, x));
-exactly<Float32Array>()(new L1Loss({ reduction: 'none' }).forward(x, y));
-exactly<Float32Array>()(new SmoothL1Loss({ sigma: 3 }).backward(1, x, y));
+exactly<NewArray>()(new L1Loss({ reduction: 'none' }).forward(x, y));
+exactly<NewArray>()(new SmoothL1Loss({ sigma: 3 }).backward(1, x, y));
 
 exactly<Promise<void>>()(setNumThreads(2, { onWarning: (message) => message.trim() }));
 exactly<number>()(getNumThreads());
@@ -83,6 +84,18 @@ export function total(values: Iterable<number>, sigma?: number): number {
   return smoothL1Loss(input, new Float32Array(input.length), options);
 }
 
+/** Options that may be missing, and functions that are chosen. */
+export function chosen(isHuber: boolean, weight: Float32Array | undefined): number {
+  const loss = isHuber ? huberLoss : l1Loss;
+  return loss(x, y, { weight, reduction: 'sum' });
+}
+
+// A new array is on an ArrayBuffer, as Blob asks for.
+declare class OnArrayBuffer {
+  constructor(parts: readonly { readonly buffer: ArrayBuffer; readonly byteLength: number }[]);
+}
+new OnArrayBuffer([smoothL1LossBackward(1, x, y), new L1Loss({ reduction: 'none' }).forward(x, y)]);
+
 // What is no use is no option.
 // @ts-expect-error: delta is the threshold of Huber
 smoothL1Loss(x, y, { delta: 1 });
@@ -94,3 +107,6 @@ smoothL1Loss([1], [2]);
 l1Loss(x, y, { mask: y });
 // @ts-expect-error: L1 has no threshold
 new L1Loss({ beta: 1 });
+// An array of the kernel is one, in a project without Disposable too.
+// @ts-expect-error
+x.thisDoesNotExist();
