@@ -478,6 +478,74 @@ describe('a shared memory', () => {
   });
 });
 
+describe('buffer objects of one shared memory that the package has not seen', () => {
+  // Each time that somebody grows the memory, `memory.buffer` is another object.
+  const setUp = async () => {
+    const memory = new WebAssembly.Memory({ initial: 2, maximum: 100, shared: true });
+    const smooth = await fresh({ memory });
+    return { memory, smooth, array: smooth.float32([5, 6, 7, 8]) };
+  };
+  const others: [string, (memory: WebAssembly.Memory, array: Float32Array) => ArrayBufferLike][] = [
+    [
+      'between two growths',
+      (memory) => {
+        memory.grow(1);
+        const { buffer } = memory;
+        memory.grow(1);
+        return buffer;
+      },
+    ],
+    ['by a clone of the memory', (memory) => structuredClone(memory).buffer],
+    ['by a clone of an array', (_, array) => structuredClone(array).buffer],
+  ];
+
+  test.each(others)('%s: arrays are used in place, and overlaps are seen', async (_, make) => {
+    const { memory, smooth, array } = await setUp();
+    const buffer = make(memory, array);
+    const view = new Float32Array(buffer, array.byteOffset, 4);
+    const before = smooth.copiedBytes();
+    expect(smooth.l1Loss(view, array, { copy: 'throw' })).toBe(0);
+    expect(smooth.l1LossBackward(4, view, array, { out: view, copy: 'throw' })).toBe(view);
+    expect(array).toEqual(new Float32Array(4));
+    expect(smooth.copiedBytes()).toBe(before);
+    const shifted = new Float32Array(buffer, array.byteOffset + 4, 4);
+    expect(thrown(() => smooth.l1LossBackward(1, array, array, { out: shifted }))).toMatch(
+      /^RangeError: l1LossBackward: out overlaps input/,
+    );
+    expect(thrown(() => smooth.free(view))).toMatch(/^RangeError: free: .* is a view on one/);
+  });
+
+  test('a copy of the memory, as long as it, is another memory', async () => {
+    const { memory, smooth, array } = await setUp();
+    for (const like of [SharedArrayBuffer, vm.runInNewContext('ArrayBuffer')]) {
+      const copy = new like(memory.buffer.byteLength);
+      new Uint8Array(copy).set(new Uint8Array(memory.buffer));
+      const bytes = new Uint8Array(memory.buffer).slice();
+      const view = new Float32Array(copy, array.byteOffset, 4);
+      for (let i = 0; i < 3; i++) {
+        expect(() => smooth.l1Loss(view, array, { copy: 'throw' })).toThrow(/not in the kernel/);
+        expect(smooth.l1Loss(view, array)).toBe(0);
+      }
+      // What is written to find out lies in the kernel's own part.
+      expect(new Uint8Array(copy)).toEqual(bytes);
+    }
+  });
+
+  test("nothing is written to the part of the memory that is not the kernel's", async () => {
+    const { memory, smooth, array } = await setUp();
+    const start = 2 * 65536;
+    const pattern = Uint8Array.from({ length: start }, (_, i) => i % 251);
+    new Uint8Array(memory.buffer).set(pattern);
+    memory.grow(1);
+    const { buffer } = memory;
+    memory.grow(1);
+    new Uint8Array(buffer, buffer.byteLength - 65536).fill(9);
+    smooth.l1Loss(new Float32Array(buffer, array.byteOffset, 4), array);
+    expect(new Uint8Array(memory.buffer, 0, start).every((x, i) => x === pattern[i])).toBe(true);
+    expect(new Uint8Array(buffer, buffer.byteLength - 65536).every((x) => x === 9)).toBe(true);
+  });
+});
+
 describe('an unshared memory of the user that grows', () => {
   test('goes on: new arrays work, and old ones are detached', async () => {
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 64 });

@@ -70,6 +70,10 @@ export class Heap implements Home {
   f64!: Float64Array;
   /** Growing makes a new buffer object of the same memory; arrays may be on any of these. */
   readonly #buffers = new Set<ArrayBufferLike>();
+  /** Buffers that were found to be of other memories. */
+  readonly #strangers = new WeakSet<ArrayBufferLike>();
+  /** The byte offset of a word that nobody else writes, by which buffers of a shared memory are known. */
+  readonly #mark: number = 0;
   readonly #store: Store;
   /** Free blocks by size, each bin a list, and a bit for each bin that has any. */
   readonly #bins: (Block | undefined)[] = new Array(BINS);
@@ -85,8 +89,8 @@ export class Heap implements Home {
   constructor(store: Store) {
     this.#store = store;
     this.#view(store.memory.buffer);
-    if (store.kind === 'fixed')
-      this.#add(roundUp(Math.max(store.start, LOWEST)), store.memory.buffer.byteLength);
+    if (store.kind === 'growing') this.#mark = this.allocate(4, 'smooth-l1');
+    else this.#add(roundUp(Math.max(store.start, LOWEST)), store.memory.buffer.byteLength);
   }
 
   /** True if nobody can detach the memory. */
@@ -110,11 +114,36 @@ export class Heap implements Home {
       this.refresh();
       return buffer === this.u8.buffer;
     }
-    if (buffer === this.f32.buffer || this.#buffers.has(buffer)) return true;
-    // Another thread may have grown the memory. To ask it takes 50 ns, so ordinary buffers go first.
-    if ((buffer as object) instanceof ArrayBuffer) return false;
-    if (buffer !== this.#store.memory.buffer) return false;
-    this.#view(buffer);
+    // Most are ordinary. The buffer's prototype is asked, which runs no code of the user.
+    if (Object.getPrototypeOf(buffer) === ArrayBuffer.prototype) return false;
+    if (this.#buffers.has(buffer)) return true;
+    if (this.#strangers.has(buffer)) return false;
+    if (buffer === this.#store.memory.buffer) this.#view(buffer);
+    else if (this.#isMarked(buffer)) this.#buffers.add(buffer);
+    else this.#strangers.add(buffer);
+    return this.#buffers.has(buffer);
+  }
+
+  /**
+   * True if a buffer object that was not seen before is one of this memory, which anybody may have grown
+   * or cloned: then it shows what is written to the mark, the only thing that is written. Neither
+   * another memory nor a copy of this one follows.
+   */
+  #isMarked(buffer: ArrayBufferLike): boolean {
+    let there: Int32Array;
+    try {
+      there = new Int32Array(buffer, this.#mark, 1);
+    } catch {
+      // It ends before the mark.
+      return false;
+    }
+    const here = new Int32Array(this.u8.buffer, this.#mark, 1);
+    // Three times, since a thread may be writing to another memory.
+    for (let i = 0; i < 3; i++) {
+      const value = (Atomics.load(there, 0) + 1) | 0;
+      Atomics.store(here, 0, value);
+      if (Atomics.load(there, 0) !== value) return false;
+    }
     return true;
   }
 
