@@ -373,6 +373,84 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
       expect(all.length * 4).toBe(left);
     },
   );
+
+  test('a call with an array that was released is an error that names it', () => {
+    const { l1Loss, l1LossBackward, l1LossWithGrad } = smooth;
+    const [gone, other] = [smooth.float32([1, 2]), smooth.float32([1, 2])];
+    const mask = smooth.uint8([1, 1]);
+    const view = gone.subarray();
+    smooth.free(gone);
+    smooth.free(mask);
+    // It has the place of the first now.
+    const next = smooth.float32([3, 4]);
+    const calls: [string, () => unknown][] = [
+      ['l1Loss: input', () => l1Loss(gone, other)],
+      ['l1Loss: target', () => l1Loss(other, gone)],
+      ['l1Loss: mask', () => l1Loss(other, other, { mask })],
+      ['l1Loss: weight', () => l1Loss(other, other, { weight: gone })],
+      ['l1LossBackward: out', () => l1LossBackward(1, other, other, { out: gone })],
+      ['l1LossWithGrad: gradInput', () => l1LossWithGrad(other, other, gone)],
+      ['l1LossBackward: gradOutput', () => l1LossBackward(gone, other, other)],
+    ];
+    for (const [start, call] of calls)
+      expect(thrown(call)).toMatch(new RegExp(`^TypeError: ${start} was released by free\\(\\)`));
+    expect([...next, ...other]).toEqual([3, 4, 1, 2]);
+    // A view is not known to be one of an array that was released.
+    expect(l1Loss(view, view)).toBe(0);
+    smooth.free(next);
+    smooth.free(other);
+  });
+
+  test('nobody can make or change what an array remembers of itself', () => {
+    const array = smooth.float32([1, 2, 3, 4]);
+    const victim = smooth.float32([5, 6, 7, 8]);
+    const keys = Object.getOwnPropertySymbols(array).filter(
+      (key) => key.description === 'smooth-l1',
+    );
+    expect(keys.length).toBe(1);
+    const key = keys[0] as symbol;
+    const stamp = (array as Any)[key];
+    expect(Reflect.defineProperty(array, key, { value: {} })).toBe(false);
+    expect(Reflect.deleteProperty(array, key)).toBe(false);
+    expect([Object.isFrozen(stamp), Object.isFrozen(Object.getPrototypeOf(stamp))]).toEqual([
+      true,
+      true,
+    ]);
+    expect(Reflect.ownKeys(stamp)).toEqual([]);
+    // Nothing that it shows leads to the memory, or to a new one.
+    for (let at = stamp; at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+      expect(Reflect.has(at, 'constructor') && stamp.constructor !== Object).toBe(false);
+      for (const name of Reflect.ownKeys(at))
+        expect(['number', 'boolean', 'function']).toContain(typeof stamp[name]);
+    }
+    // Copied to others, it is believed of none.
+    const withStamp = (value: unknown) =>
+      Object.defineProperty(Float32Array.of(1, 2, 3, 5), key, { value });
+    for (const other of [withStamp(stamp), withStamp((victim as Any)[key])]) {
+      expect(smooth.l1LossWithGrad(other, array, other, { reduction: 'sum' })).toBe(1);
+      expect(Array.from(other)).toEqual([0, 0, 0, 1]);
+      expect(thrown(() => smooth.free(other))).toMatch(/^RangeError: free: the array is not in/);
+    }
+    const fake = { array: null, offset: victim.byteOffset, length: 4, bytesPerElement: 4 };
+    for (const value of [fake, Object.create(stamp), new Proxy(stamp, {}), 5, null, 'x']) {
+      const other = withStamp(value);
+      for (const call of [
+        () => smooth.l1LossWithGrad(other, array, other),
+        () => smooth.free(other),
+      ])
+        expect(thrown(call)).toMatch(/^TypeError/);
+      expect(Array.from(other)).toEqual([1, 2, 3, 5]);
+    }
+    expect(Array.from(victim)).toEqual([5, 6, 7, 8]);
+    for (const mine of [array, victim]) smooth.free(mine);
+    // To release it twice releases nothing of others.
+    const next = smooth.float32(4);
+    stamp.release();
+    const apart = smooth.float32(4);
+    if (smooth.backend !== 'js') expect(apart.byteOffset).not.toBe(next.byteOffset);
+    smooth.free(next);
+    smooth.free(apart);
+  });
 });
 
 describe.each(['wasm-shared', 'wasm'] as const)('%s: the allocator', (backend) => {

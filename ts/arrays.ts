@@ -131,8 +131,9 @@ function dispose(this: Float32Array | Uint8Array): void {
 }
 
 /**
- * Releases an array that {@link float32} or {@link uint8} made. The array and all views on it must
- * not be used any more: their memory will be given to others.
+ * Releases an array that {@link float32} or {@link uint8} made. Its memory will be given to others: a
+ * call that is given the array is an error from now on. Views on it (`subarray`) must not be used any
+ * more either, but no call can know one: it reads, and writes, what is there by then.
  *
  * @example
  * ```ts

@@ -151,7 +151,7 @@ export class Binding {
     if (
       stamp !== undefined &&
       stamp.length >= 0 &&
-      stamp.home === home &&
+      stamp.isOf(home) &&
       stamp.bytesPerElement === bound.bytesPerElement
     ) {
       bound.length = stamp.length;

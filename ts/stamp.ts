@@ -1,14 +1,13 @@
 // What an array that this package made remembers of itself: to ask the array takes V8 35 ns.
 import type { Home } from './heap.ts';
 
-// A property, since arrays without one are most: a private field of theirs takes V8 19 ns to miss, a
-// property 5.
+// A property, since most arrays have none: V8 takes 3 ns to miss it, 19 to miss a private field.
 const STAMP = Symbol('smooth-l1');
 
 /** How many arrays were released so far. */
 export let releases = 0;
 
-/** Its fields are private, so that nobody who finds the property can make or change one. */
+/** Whoever finds the property can read a stamp; nobody can make or change one. */
 export class Stamp {
   /** Whose it is: a stamp that was copied or inherited does not count. */
   readonly #array: object;
@@ -24,6 +23,8 @@ export class Stamp {
     this.#bytesPerElement = array.BYTES_PER_ELEMENT;
     this.#offset = offset;
     this.#length = home.lasts ? array.length : -1;
+    // A property of its own would hide a getter.
+    Object.freeze(this);
     Object.defineProperty(array, STAMP, { value: this });
   }
 
@@ -34,9 +35,9 @@ export class Stamp {
     return stamp !== undefined && stamp.#array === value ? stamp : undefined;
   }
 
-  /** Where the array was made. */
-  get home(): Home {
-    return this.#home;
+  /** Whether the array was made by `home`. */
+  isOf(home: Home): boolean {
+    return this.#home === home;
   }
 
   get bytesPerElement(): number {
@@ -57,11 +58,16 @@ export class Stamp {
     return this.#offset < 0;
   }
 
-  /** Gives the memory of the array back. */
+  /** Gives the memory of the array back, once. */
   release(): void {
+    if (this.#offset < 0) return;
     releases++;
     this.#home.release(this.#offset);
     this.#offset = -1;
     this.#length = -1;
   }
 }
+
+// A stamp leads to its prototype, which must not lead to the constructor.
+delete (Stamp.prototype as { constructor?: unknown }).constructor;
+Object.freeze(Stamp.prototype);
