@@ -56,8 +56,8 @@ export class Binding {
   isInPlace = false;
   /** Whether any of them is no array that the kernel made. */
   hasOthers = false;
-  /** Whether the call makes an array itself. */
-  isMaking = false;
+  /** Whether arrays that the kernel did not make may be kept for the next call: short ones, as they are. */
+  #mayKeep = true;
   /** The slots that have an array, as bits, and those of the list. */
   #taken = 0;
   #listed = 0;
@@ -103,6 +103,14 @@ export class Binding {
     return true;
   }
 
+  /** Keeps a plain view in place of an array that has to be cut, or may grow. */
+  view(bound: Bound): void {
+    const { buffer, start, length } = bound;
+    const type = bound.slot === slot.MASK ? Uint8Array : Float32Array;
+    bound.array = new type(buffer as ArrayBuffer, start, length);
+    this.#mayKeep = false;
+  }
+
   /** Remembers arguments that were checked. */
   settle(
     given: Given,
@@ -113,6 +121,7 @@ export class Binding {
     gradInput: unknown,
     out: unknown,
   ): void {
+    if (this.hasOthers && (!this.#mayKeep || this.n > PIECE)) return;
     this.#released = releases;
     this.#given = given;
     this.#input = input;
@@ -137,7 +146,7 @@ export class Binding {
     if (this.hasOthers) this.end();
     this.#taken = 0;
     this.hasOthers = false;
-    this.isMaking = false;
+    this.#mayKeep = true;
     this.isStaged = false;
     this.isInPlace = false;
     return this.#calls;
@@ -173,7 +182,7 @@ export class Binding {
     bound.isOther = false;
     bound.length = -1;
     this.hasOthers = true;
-    this.isMaking = true;
+    this.#mayKeep = false;
   }
 
   /** Takes the curves of all columns, which each call makes. */
@@ -192,7 +201,7 @@ export class Binding {
 
   /** Lets go of the arrays that the kernel did not make, unless the call is remembered. */
   end(): void {
-    if (!this.hasOthers || this.#released >= 0) return;
+    if (this.#released >= 0) return;
     for (const bound of this.list) {
       bound.array = undefined;
       bound.buffer = undefined;
@@ -236,9 +245,7 @@ export function bind(
   binding.collect(plan.fn, call);
   check(kernel, plan, binding, released);
   if (binding.isStaged) placeStaged(kernel, plan, binding);
-  // Arrays that the kernel did not make may only be kept where they are short.
-  if (!binding.hasOthers || (binding.n <= SHORT && !binding.isMaking))
-    binding.settle(given, input, target, upstream, direction, gradInput, out);
+  binding.settle(given, input, target, upstream, direction, gradInput, out);
 }
 
 /** Checks the arrays that were taken. */
@@ -300,11 +307,7 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   if (at < slot.THRESHOLD) binding.isStaged = true;
   // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. That takes
   // 80 ns, and an array that is copied at once goes without.
-  if (length > PIECE || (length > SHORT && !(buffer instanceof ArrayBuffer)))
-    bound.array =
-      at === slot.MASK
-        ? new Uint8Array(buffer as ArrayBuffer, start, length)
-        : new Float32Array(buffer as ArrayBuffer, start, length);
+  if (length > PIECE || (length > SHORT && !(buffer instanceof ArrayBuffer))) binding.view(bound);
 }
 
 function lengthsDiffer(plan: Plan, bounds: readonly Bound[]): RangeError {

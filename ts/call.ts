@@ -42,7 +42,7 @@ export function compute(
     if (plan.isLossArray) return out ?? (binding.bounds[slot.OUT]?.array as Float32Array);
     return loss;
   } finally {
-    binding.end();
+    if (binding.hasOthers) binding.end();
     kernel.end();
   }
 }

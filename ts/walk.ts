@@ -29,6 +29,13 @@ export function walk(
   sums.loss = 0;
   sums.count = 0;
   const hasRows = (wanted & want.ROWS) !== 0;
+  if (n <= CHUNK && !hasRows && !job.binding.isStaged) {
+    // One run is all there is: it saves 5 ns of a call.
+    job.want(wanted, counted);
+    job.point(wanted);
+    kernel.runChunk(job, 0, n);
+    return;
+  }
   if (hasRows && rowLength > CHUNK) {
     walkLongRows(kernel, plan, job, n, wanted, counted);
     return;
