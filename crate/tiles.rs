@@ -217,15 +217,20 @@ unsafe fn fill<L: Lanes>(
         }),
         layout::COLUMN if !has_short_rows(job) => each_row(job, at, len, |j, count, row, _| {
             let column = at + j - (row + job.row_origin) * row_length(job);
-            copy(p.add(column), tile.add(j), count);
+            copy_floats::<L>(p.add(column), tile.add(j), count);
         }),
         // Short rows: the leaves differ only in the column that they begin with.
         layout::COLUMN if is_first => {
             let length = row_length(job);
-            copy(p, tile, length);
-            // What is there already, again and again; a leaf that is not full is the last.
+            copy_floats::<L>(p, tile, length);
+            // The row is repeated up to the end of any full leaf. A leaf that is not full is the last.
             let wanted = if len == LEAF { LEAF + length } else { at % length + len };
-            copy(tile, tile.add(length), wanted.saturating_sub(length));
+            let more = wanted.saturating_sub(length);
+            if length >= LANES {
+                copy_floats::<L>(tile, tile.add(length), more);
+            } else {
+                copy(tile, tile.add(length), more);
+            }
         }
         _ => {}
     }
@@ -347,6 +352,17 @@ unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f
     pad.write([0.0; STEP]);
     copy(p.add(i), pad.cast(), k);
     pad.cast()
+}
+
+/// Copies from the first on: a copy that begins at least [`LANES`] floats into its source repeats it.
+#[inline(never)]
+unsafe fn copy_floats<L: Lanes>(from: *const f32, to: *mut f32, k: usize) {
+    let mut j = 0;
+    while k - j >= LANES {
+        L::load(from.add(j)).store(to.add(j));
+        j += LANES;
+    }
+    copy(from.add(j), to.add(j), k - j);
 }
 
 /// Copies one by one, from the first on: what overlaps is repeated.
