@@ -17,33 +17,33 @@ pub mod layout {
 /// The indices of [`Job::operands`].
 pub mod operand {
     /// Always [`FULL`](super::layout::FULL).
-    pub const INPUT: u32 = 0;
+    pub const INPUT: usize = 0;
     /// Always [`FULL`](super::layout::FULL).
-    pub const TARGET: u32 = 1;
+    pub const TARGET: usize = 1;
     /// Weights of the residuals.
-    pub const INSIDE: u32 = 2;
+    pub const INSIDE: usize = 2;
     /// Weights of the losses.
-    pub const OUTSIDE: u32 = 3;
+    pub const OUTSIDE: usize = 3;
     /// Factors of the gradients; read only with [`UPSTREAM`](super::want::UPSTREAM).
-    pub const UPSTREAM: u32 = 4;
+    pub const UPSTREAM: usize = 4;
     /// Factors of the curvature; `FULL` or `NUMBER`.
-    pub const DIRECTION: u32 = 5;
+    pub const DIRECTION: usize = 5;
     /// `NUMBER`: the six numbers `pre`, `inv`, `lim`, `half`, `below` and `above` of the job.
     /// `COLUMN`: the array has these six, each `row_length` long, one after the other.
-    pub const CURVES: u32 = 6;
+    pub const CURVES: usize = 6;
     /// Bytes, `FULL` or `ROW`: an element counts where its byte is not 0. `NUMBER`: all elements count.
-    pub const MASK: u32 = 7;
+    pub const MASK: usize = 7;
 }
 
 /// The indices of [`Job::results`].
 pub mod result {
     /// The losses, one by one or as sums of rows.
-    pub const OUT: u32 = 0;
+    pub const OUT: usize = 0;
     /// The gradient with respect to the input, or the curvature.
-    pub const GRAD_INPUT: u32 = 1;
-    pub const GRAD_TARGET: u32 = 2;
-    pub const GRAD_INSIDE: u32 = 3;
-    pub const GRAD_OUTSIDE: u32 = 4;
+    pub const GRAD_INPUT: usize = 1;
+    pub const GRAD_TARGET: usize = 2;
+    pub const GRAD_INSIDE: usize = 3;
+    pub const GRAD_OUTSIDE: usize = 4;
 }
 
 /// What a pass computes: a set of bits.
@@ -158,30 +158,20 @@ pub struct Job {
 }
 
 impl Job {
-    #[inline(always)]
-    pub fn operand(&self, index: u32) -> &Operand {
-        &self.operands[index as usize]
-    }
-
-    #[inline(always)]
-    pub fn result(&self, index: u32) -> *mut f32 {
-        self.results[index as usize]
-    }
-
     /// The [`shape`] that follows from the other fields. Of pointers it matters only which results are
     /// null, so it stays the same while a call moves through its arrays.
     pub fn required_shape(&self) -> u32 {
-        let is_weight = |index| {
-            let Operand { layout, number, .. } = *self.operand(index);
+        let is_weight = |index: usize| {
+            let Operand { layout, number, .. } = self.operands[index];
             layout != layout::NUMBER || number != 1.0
         };
-        let layout_of = |index| self.operand(index).layout;
+        let layout_of = |index: usize| self.operands[index].layout;
         let has_columns = layout_of(operand::CURVES) == layout::COLUMN;
         let more_gradients = self.want & want::GRAD != 0
-            && (self.result(result::GRAD_INPUT).is_null()
-                || !self.result(result::GRAD_TARGET).is_null()
-                || !self.result(result::GRAD_INSIDE).is_null()
-                || !self.result(result::GRAD_OUTSIDE).is_null());
+            && (self.results[result::GRAD_INPUT].is_null()
+                || !self.results[result::GRAD_TARGET].is_null()
+                || !self.results[result::GRAD_INSIDE].is_null()
+                || !self.results[result::GRAD_OUTSIDE].is_null());
         let spreads_upstream =
             self.want & want::UPSTREAM != 0 && layout_of(operand::UPSTREAM) != layout::FULL;
         let bit = |is: bool, bit: u32| if is { bit } else { 0 };

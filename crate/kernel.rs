@@ -15,56 +15,60 @@
 //!
 //! 1. Four lanes at a time, four vectors an iteration ([`STEP`] floats). More vectors in flight make
 //!    V8 of Node 20 spill an accumulator; fewer leave JavaScriptCore 13 % slower.
-//! 2. All loads of an iteration come before its arithmetic and its stores. This makes exact aliasing
-//!    of an output with an input right.
+//! 2. All loads of an iteration come before its arithmetic and its stores, so that a result may be in
+//!    exactly the place of an operand.
 //! 3. Sums run in `f32` lanes over a leaf of [`LEAF`] elements, which is then folded into an `f64`.
 //!    The cost of folding vanishes, and the error no longer grows with n (1e-10 instead of 1e-4 at 16M).
 //!    The order is fixed by the position of an element alone, so the bits of a sum do not depend on
 //!    how many calls, copies or threads made it, as long as each call starts at a leaf.
 //! 4. The last 1 to 15 elements are copied to where zeros follow them, whose loss and slope are 0,
 //!    and take the same iteration. Nothing is read or written past the end.
-//! 5. One body, [`step`], holds what any pass may want. Its constants leave the plain passes with
-//!    just their own instructions; the rest ask `want` and null pointers at run time, whose answer
-//!    never changes within a call, so that the branches cost less than the loops they save.
-//! 6. Operands with one value a row or a column are spread a leaf at a time, into a tile that stays
-//!    in the first-level cache: to the loop, all operands look alike.
+//! 5. One function, `step`, computes whatever a pass may want. Its constants leave the plain passes with
+//!    just their own instructions. The other passes test `want` and null pointers at run time: the answer
+//!    is the same throughout a call, so the branches are cheap, and the module needs fewer loops.
+//! 6. Operands with one value for each row or column are spread a leaf at a time, into a tile that stays
+//!    in the first-level cache. The loop reads all operands in the same way.
 //! 7. Where `inv` is 1 (Huber, and smooth L1 with `beta` = 1), loops without that multiplication: 12 to
 //!    14 % faster in cache.
-//! 8. Passes over losses read a float of each input [`AHEAD`] elements on, and do nothing with it.
-//!    That brings its cache line while the arithmetic of these elements, which a processor can only
-//!    hold so much of, still waits: 12 % faster out of the caches, 1 % slower in them. Gradients alone
-//!    and weighted sums gain nothing, nor does reading where a result will be stored.
+//! 8. Passes over losses read a float of each input `AHEAD` elements on, and ignore it. This requests its
+//!    cache line early; a processor does not get that far by itself, because the instructions in between
+//!    fill its queue. 12 % faster out of the caches, 1 % slower in them. Gradients alone and weighted
+//!    sums gain nothing, nor does such a read where a result will be stored.
 
 use crate::job::{Job, count, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
 use crate::loss::{Curve, UNIT};
 use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread, unpad};
 
+// Sets of `want` that have a loop of their own, or a meaning.
 pub const GRAD_EACH: u32 = want::GRAD | want::UPSTREAM;
 pub const SUM_GRAD: u32 = want::SUM | want::GRAD;
-/// Any of these that a loss has.
+/// The uses of a loss.
 pub const LOSS: u32 = want::SUM | want::STORE | want::ROWS;
-const THRESHOLD: u32 = want::BETA | want::DELTA;
+/// Derivatives that are neither a loss nor a gradient.
+pub const DERIVATIVES: u32 = want::CURVATURE | want::BETA | want::DELTA;
 
-/// A loop's `WANT` that is no set of bits: losses and gradients; which ones, `job.want` says at run time.
+// The parameters of a loop, `WANT` and `SHAPE`, are sets of `want` and `shape`, or one of these.
+/// `WANT`: those losses and gradients that `job.want` has at run time.
 const ANY: u32 = u32::MAX - 1;
-/// Another: one of `CURVATURE`, `BETA` and `DELTA`; which one, `job.want` says at run time.
+/// `WANT`: the one of `DERIVATIVES` that `job.want` has at run time.
 const SPECIAL: u32 = u32::MAX;
-/// A loop's `SHAPE`: every operand is read from an array or a tile, except the sides.
+/// `SHAPE`: all that a job may have but different weights for the two sides of 0.
 const ALL: u32 = shape::WEIGHTED_MASKED | shape::SCALED | shape::COLUMNS;
+/// `SHAPE`: all that a job may have.
 const ALL_SIDED: u32 = ALL | shape::SIDED;
-/// Quantile losses without other operands; `pre` counts, because it is not 1 for L1.
+/// `SHAPE`: different weights for the two sides of 0, and `pre`, which is not 1 for L1.
 const SIDED: u32 = shape::SIDED | shape::SCALED;
 
 /// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
 /// # Safety
-/// The pointers of the job are valid for these elements and 4-byte aligned; `input` and `target` are
-/// not null, and `row_length` is not 0 if anything goes by rows or columns. An output is exactly one
-/// of the full-size inputs, or overlaps no input; two outputs do not overlap, nor the job, nor `work`,
-/// which is initialised.
+/// The pointers of the job that its `want` and layouts use are valid for these elements and 4-byte aligned,
+/// that of the mask aside. `row_length` is not 0 if anything goes by rows or columns. A result is in
+/// exactly the place of an operand that is `FULL`, or overlaps no operand; two results do not overlap, nor
+/// the job, nor `work`, which is valid and initialised. `shape` has the bits of [`Job::required_shape`].
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
-    // A loop of so many vectors an iteration, for what is wanted, with all that a shape may have.
+    // The loop for `$want` and `$shape`, with `$u` vectors in an iteration.
     macro_rules! pass {
         ($u:literal, $want:expr, $shape:expr) => {
             pass::<L, $u, { $want }, { $shape }>(job, first, n, work)
@@ -93,13 +97,10 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::MASKED),
         (SUM_GRAD, shape::SIDED | SIDED) => pass!(4, SUM_GRAD, SIDED),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
-        (want, shape) if want & (want::CURVATURE | THRESHOLD) != 0 => {
-            if shape & shape::SIDED == 0 {
-                pass!(1, SPECIAL, ALL)
-            } else {
-                pass!(1, SPECIAL, ALL_SIDED)
-            }
-        }
+        (want, shape) if want & DERIVATIVES != 0 => match shape & shape::SIDED {
+            0 => pass!(1, SPECIAL, ALL),
+            _ => pass!(1, SPECIAL, ALL_SIDED),
+        },
         (_, shape) => match shape & !shape::MORE {
             shape::PLAIN => pass!(2, ANY, shape::PLAIN),
             shape::WEIGHTED => pass!(2, ANY, shape::WEIGHTED),
@@ -124,6 +125,10 @@ struct Splat<L, const SHAPE: u32> {
     ignores_nan: bool,
 }
 
+/// One loop over all leaves. The job has no more than `WANT` and `SHAPE` say.
+///
+/// # Safety
+/// As for [`run`].
 #[inline(never)]
 unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     job: &Job,
@@ -171,8 +176,8 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
         each_step::<U, SHAPE>(job, at, len, leaf, is_bare, work, |leaf, i| {
             if reads_ahead {
-                leaf.operand(operand::INPUT).add(i + ahead).read_volatile();
-                leaf.operand(operand::TARGET).add(i + ahead).read_volatile();
+                leaf.operands[operand::INPUT].add(i + ahead).read_volatile();
+                leaf.operands[operand::TARGET].add(i + ahead).read_volatile();
             }
             step::<L, U, WANT, SHAPE>(&splat, leaf, i, &mut sums);
         });
@@ -189,8 +194,11 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     }
 }
 
-/// Calls `f(leaf, i)` for each `U` vectors of a leaf; for the last few elements, of where they are
-/// padded.
+/// Calls `f(leaf, i)` for each `U` vectors of a leaf, then for the last elements, with the leaf that
+/// they are padded in.
+///
+/// # Safety
+/// As for [`run`]; `leaf` is that of `at .. at + len`.
 #[inline(always)]
 unsafe fn each_step<const U: usize, const SHAPE: u32>(
     job: &Job,
@@ -206,7 +214,7 @@ unsafe fn each_step<const U: usize, const SHAPE: u32>(
     let mut is_last = tail == 0;
     let mut i = 0;
     loop {
-        // Not `<`: this way the compiler counts once, not twice, which is 3 % of the gradient's loop.
+        // With `<` the compiler keeps two counters, which costs the loop of the gradient 3 %.
         while i != end {
             f(&leaf, i);
             i += U * LANES;
@@ -222,6 +230,9 @@ unsafe fn each_step<const U: usize, const SHAPE: u32>(
 }
 
 /// Elements `i .. i + U * LANES` of a leaf.
+///
+/// # Safety
+/// The operands and results of the leaf that `WANT` and `SHAPE` use are valid for these elements.
 #[inline(always)]
 unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     splat: &Splat<L, SHAPE>,
@@ -237,7 +248,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let want = if any || special { splat.want } else { WANT };
     let one = L::splat(1.0);
 
-    let read = |index: u32| -> [L; U] { load(leaf.operand(index), i) };
+    let read = |index: usize| -> [L; U] { load(leaf.operands[index], i) };
     let x = read(operand::INPUT);
     let y = read(operand::TARGET);
     let (inside, outside) = if weighted {
@@ -254,7 +265,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     };
     let mut curve = [splat.curve; U];
     if SHAPE & shape::COLUMNS != 0 {
-        let read = |index: usize| -> [L; U] { load(leaf.curve(index), i) };
+        let read = |index: usize| -> [L; U] { load(leaf.operands[operand::CURVES + index], i) };
         let [pre, inv, lim, half] = [read(0), read(1), read(2), read(3)];
         let [below, above] = if is_sided { [read(4), read(5)] } else { [[one; U]; 2] };
         curve = each(|j| Curve {
@@ -294,13 +305,13 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         if want & (want::STORE | want::ROWS) != 0 {
             // Adding zero turns the -0 of a residual of -0 into 0.
             let zero = L::splat(0.0);
-            let out = leaf.result(result::OUT);
+            let out = leaf.results[result::OUT];
             store::<L, U>(each(|j| losses[j].mul(splat.scale).add(zero)), out, i);
         }
     }
     if !special && want & want::GRAD != 0 {
-        let put = |v: [L; U], index: u32| {
-            let p = leaf.result(index);
+        let put = |v: [L; U], index: usize| {
+            let p = leaf.results[index];
             let mut v = unmasked(v);
             if any {
                 // Adding -0 changes nothing, not even +0.
@@ -309,7 +320,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             }
             store(v, p, i);
         };
-        let wants = |index: u32| any && !leaf.result(index).is_null();
+        let wants = |index: usize| any && !leaf.results[index].is_null();
         let g = pull();
         let outer = weigh(g, outside);
         let inner = weigh(outer, inside);
@@ -336,7 +347,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             let direction = read(operand::DIRECTION);
             let bend = sided(each(|j| curve[j].curvature(e[j])));
             let h = each(|j| bend[j].mul(g[j]).mul(direction[j]));
-            store(unmasked(h), leaf.result(result::GRAD_INPUT), i);
+            store(unmasked(h), leaf.results[result::GRAD_INPUT], i);
         } else {
             let is_beta = want & want::BETA != 0;
             let slope = sided(each(|j| {
@@ -357,6 +368,9 @@ fn add_to<L: Lanes, const U: usize>(sums: &mut [L; UNROLL], v: [L; U]) {
 }
 
 /// The sum of all lanes. [`fold`] is not inlined, since it is as long as a loop: 5 % of the module.
+///
+/// # Safety
+/// `work` is valid.
 #[inline(always)]
 unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
     // Not `store`: with that, the compiler takes a stack for some loops, or 300 bytes more.
@@ -369,6 +383,8 @@ unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
     fold::<L>(work)
 }
 
+/// # Safety
+/// `work` is valid.
 #[inline(never)]
 unsafe fn fold<L: Lanes>(work: *mut Work) -> f64 {
     let sums: [L; UNROLL] = load((&raw const (*work).sums).cast(), 0);
@@ -381,11 +397,15 @@ fn each<T, const N: usize>(f: impl FnMut(usize) -> T) -> [T; N] {
     core::array::from_fn(f)
 }
 
+/// # Safety
+/// `p + i` is valid for reading `U` vectors.
 #[inline(always)]
 unsafe fn load<L: Lanes, const U: usize>(p: *const f32, i: usize) -> [L; U] {
     each(|j| L::load(p.add(i + j * LANES)))
 }
 
+/// # Safety
+/// `p + i` is valid for writing `U` vectors.
 #[inline(always)]
 unsafe fn store<L: Lanes, const U: usize>(v: [L; U], p: *mut f32, i: usize) {
     for (j, v) in v.into_iter().enumerate() {
@@ -393,6 +413,10 @@ unsafe fn store<L: Lanes, const U: usize>(v: [L; U], p: *mut f32, i: usize) {
     }
 }
 
+/// The masks of elements whose byte is 0.
+///
+/// # Safety
+/// `p + i` is valid for reading `U * LANES` bytes.
 #[inline(always)]
 unsafe fn load_mask<L: Lanes, const U: usize>(p: *const u8, i: usize) -> [L; U] {
     if U == UNROLL {
@@ -404,6 +428,9 @@ unsafe fn load_mask<L: Lanes, const U: usize>(p: *const u8, i: usize) -> [L; U] 
 }
 
 /// Adds the losses of a leaf up, row by row. A row may have begun in an earlier leaf or call.
+///
+/// # Safety
+/// As for [`run`]; the losses of the leaf are in their tile.
 #[inline(never)]
 unsafe fn fold_rows(job: &Job, at: usize, len: usize, work: *mut Work) {
     let losses: *const f32 = (&raw const (*work).tiles.losses).cast();
@@ -413,13 +440,17 @@ unsafe fn fold_rows(job: &Job, at: usize, len: usize, work: *mut Work) {
             sum += f64::from(losses.add(i).read());
         }
         if is_end {
-            job.result(result::OUT).add(row).write((sum * f64::from(job.scale)) as f32);
+            job.results[result::OUT].add(row).write((sum * f64::from(job.scale)) as f32);
             sum = 0.0;
         }
     });
     (*work).totals.row = sum;
 }
 
+/// Counts, and reads neither input nor losses.
+///
+/// # Safety
+/// As for [`run`].
 unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
     let mut done = 0;
     while done < n {
@@ -431,6 +462,9 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
 }
 
 /// Counts a leaf, or adds its weights up.
+///
+/// # Safety
+/// As for [`run`]; [`spread`] has located the leaf.
 #[inline(never)]
 unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
     let mut sums = [L::splat(0.0); UNROLL];
@@ -445,14 +479,14 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
             let [mut value]: [L; 1] = if job.count == count::UNMASKED {
                 [L::splat(1.0)]
             } else {
-                load(leaf.operand(operand::OUTSIDE), i)
+                load(leaf.operands[operand::OUTSIDE], i)
             };
             if job.count == count::NONZERO {
                 value = L::splat(1.0).drop(value.eq(L::splat(0.0)));
             }
             let [mut masked]: [L; 1] = load_mask(leaf.mask, i);
             if job.ignore_nan != 0 {
-                let [y]: [L; 1] = load(leaf.operand(operand::TARGET), i);
+                let [y]: [L; 1] = load(leaf.operands[operand::TARGET], i);
                 masked = masked.or(y.nan());
             }
             add_to(&mut sums, [value.drop(masked)]);

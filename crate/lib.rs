@@ -20,12 +20,13 @@
 //! The quantile Huber loss multiplies the loss of `e` and all its derivatives by `below` if `e < 0`, by
 //! `above` otherwise; these are 1 for the other losses.
 //!
-//! [`job`] says what a call is about, [`loss`] holds the formula, [`lanes`] the vector operations,
-//! [`kernel`] the loop, [`tiles`] where it finds its operands. Below is the whole interface: no
+//! [`job`] says what a call is about, [`loss`] has the formula, [`lanes`] the vector operations,
+//! [`kernel`] the loop, [`tiles`] the places of its operands. `exports` below is the whole interface. No
 //! function keeps state, allocates or panics.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
-#![allow(unsafe_op_in_unsafe_fn)] // every `unsafe fn` here only forwards the contract of `kernel::run`
+// An `unsafe` block in each unsafe function would enclose its whole body: all of them work on raw pointers.
+#![allow(unsafe_op_in_unsafe_fn)]
 
 pub mod job;
 pub mod kernel;
@@ -39,14 +40,21 @@ mod exports {
     use crate::tiles::Work;
     use wasm_bindgen::prelude::wasm_bindgen;
 
-    /// Does `job` for the elements `first .. first + n`; see [`crate::kernel::run`].
+    /// Does `job` for the elements `first .. first + n`.
+    ///
+    /// # Safety
+    /// As for [`crate::kernel::run`].
     #[wasm_bindgen]
     pub unsafe fn run(job: *const Job, first: usize, n: usize, work: *mut Work) {
         crate::kernel::run::<core::arch::wasm32::v128>(&*job, first, n, work);
     }
 
-    /// Writes the shape of a job. Due after every change of a job but that of the addresses of its
-    /// arrays, `origin`, `row_origin`, `scale`, `grad_scale` and `shift`.
+    /// Writes the shape of a job. Due before [`run`] whenever a field has changed, except for `origin`,
+    /// `row_origin`, `scale`, `grad_scale`, `shift` and the addresses of arrays; whether a result is null
+    /// matters.
+    ///
+    /// # Safety
+    /// `job` is valid.
     #[wasm_bindgen]
     pub unsafe fn prepare(job: *mut Job) {
         (*job).shape = (*job).required_shape();

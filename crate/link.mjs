@@ -112,7 +112,8 @@ function constantsOf(rust, module) {
   const body = bodyOf(rust, `pub mod ${module}`);
   return [...body.matchAll(/\bconst\s+(\w+)([^;]*);/g)].map(([, name, rest]) => {
     const [, value] =
-      /^: u32 = (\d+)$/.exec(rest) ?? fail(`${module}::${name} is not a decimal u32: ${rest}`);
+      /^: (?:u32|usize) = (\d+)$/.exec(rest) ??
+      fail(`${module}::${name} is not a decimal integer: ${rest}`);
     return [name, value];
   });
 }

@@ -1,5 +1,8 @@
 //! Where the operands of a leaf are: in their arrays, in tiles that they are spread over, or, for the
 //! last few elements, in pads with zeros behind them.
+//!
+//! The unsafe functions share the contract of [`run`](crate::kernel::run): the job is as `run` demands,
+//! and the elements `at .. at + len` are among its elements, at most [`LEAF`] of them.
 
 use core::mem::offset_of;
 
@@ -13,13 +16,12 @@ pub const STEP: usize = LANES * UNROLL;
 /// Elements summed in `f32` before they are folded into an `f64`.
 pub const LEAF: usize = 1024;
 
-/// The arrays of floats that a loop reads: the operands up to `DIRECTION`, by index of [`operand`],
-/// then the six numbers of the curve.
-const SLOTS: usize = CURVES + 6;
-const CURVES: usize = operand::CURVES as usize;
-/// `INPUT` and `TARGET` come first, and have no tile.
-const FIRST_TILE: usize = operand::INSIDE as usize;
-const RESULTS: usize = 5;
+/// A loop reads floats from so many arrays: the operands up to `DIRECTION`, by index of [`operand`],
+/// then, from `CURVES` on, the six numbers of the curve.
+const SLOTS: usize = operand::CURVES + 6;
+/// `INPUT` and `TARGET` come first, and are never in a tile.
+const FIRST_TILE: usize = operand::INSIDE;
+const RESULTS: usize = result::GRAD_OUTSIDE + 1;
 
 /// What a pass adds up.
 #[repr(C)]
@@ -44,35 +46,17 @@ pub struct Work {
     pub tiles: Tiles,
 }
 
-/// Where the operands and results of a leaf are.
+/// Where the operands and results of a leaf are. An operand that the pass does not read may be anywhere;
+/// a result that is not wanted is null.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Leaf {
-    operands: [*const f32; SLOTS],
-    results: [*mut f32; RESULTS],
+    pub operands: [*const f32; SLOTS],
+    pub results: [*mut f32; RESULTS],
     pub mask: *const u8,
 }
 
-impl Leaf {
-    /// The operand with an index up to `DIRECTION`.
-    #[inline(always)]
-    pub fn operand(&self, index: u32) -> *const f32 {
-        self.operands[index as usize]
-    }
-
-    /// Number `index` of the curve.
-    #[inline(always)]
-    pub fn curve(&self, index: usize) -> *const f32 {
-        self.operands[CURVES + index]
-    }
-
-    #[inline(always)]
-    pub fn result(&self, index: u32) -> *mut f32 {
-        self.results[index as usize]
-    }
-}
-
-/// The last elements of an operand, followed by zeros; the last results.
+/// The last elements of an operand, followed by zeros, or the last results.
 pub type Pad = [f32; STEP];
 
 #[repr(C, align(64))]
@@ -93,26 +77,27 @@ pub struct Tiles {
     mask: [u8; LEAF],
 }
 
-/// The slots that a pass reads, as a set of bits. Bit [`SLOTS`] stands for the mask.
+/// The slots that a pass with this `shape` reads, as a set of bits. Bit [`SLOTS`] stands for the mask.
 #[inline(always)]
 fn slots_read(job: &Job, shape: u32) -> u32 {
-    let counts = if job.count != count::NOTHING { shape::WEIGHTED_MASKED } else { 0 };
-    let shape = shape | counts;
-    let bits = |is_read: bool, from: u32, n: u32| if is_read { ((1 << n) - 1) << from } else { 0 };
-    bits(true, operand::INPUT, 2)
-        | bits(shape & shape::WEIGHTED != 0, operand::INSIDE, 2)
-        | bits(job.want & want::UPSTREAM != 0, operand::UPSTREAM, 1)
-        | bits(job.want & want::CURVATURE != 0, operand::DIRECTION, 1)
-        | bits(shape & shape::COLUMNS != 0, operand::CURVES, 4)
-        | bits(
-            shape & (shape::COLUMNS | shape::SIDED) == shape::COLUMNS | shape::SIDED,
-            operand::CURVES + 4,
-            2,
-        )
-        | bits(shape & shape::MASKED != 0, SLOTS as u32, 1)
+    let reads = |is_read: bool, from: usize, n: usize| {
+        if is_read { ((1 << n) - 1) << from } else { 0 }
+    };
+    let has = |bit: u32| shape & bit != 0;
+    let counts = job.count != count::NOTHING;
+    reads(true, operand::INPUT, 2)
+        | reads(has(shape::WEIGHTED) || counts, operand::INSIDE, 2)
+        | reads(job.want & want::UPSTREAM != 0, operand::UPSTREAM, 1)
+        | reads(job.want & want::CURVATURE != 0, operand::DIRECTION, 1)
+        | reads(has(shape::COLUMNS), operand::CURVES, 4)
+        | reads(has(shape::COLUMNS) && has(shape::SIDED), operand::CURVES + 4, 2)
+        | reads(has(shape::MASKED) || counts, SLOTS, 1)
 }
 
 /// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles.
+///
+/// # Safety
+/// `work` is valid.
 #[inline(always)]
 pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
     let offset = at - job.origin;
@@ -120,16 +105,17 @@ pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
     let phase = if has_short_rows(job) { at % row_length(job) } else { 0 };
     Leaf {
         operands: core::array::from_fn(|slot| {
-            let Operand { layout, pointer, .. } = job.operands[slot.min(CURVES)];
+            let Operand { layout, pointer, .. } = job.operands[slot.min(operand::CURVES)];
             if slot < FIRST_TILE || layout == layout::FULL {
-                return pointer.cast::<f32>().add(offset);
+                // Wrapping: the pointer of an operand that is not read may be null.
+                return pointer.cast::<f32>().wrapping_add(offset);
             }
             let tile: *const f32 = (&raw const (*tiles).operands[slot - FIRST_TILE]).cast();
             if layout == layout::COLUMN { tile.add(phase) } else { tile }
         }),
         results: core::array::from_fn(|index| {
             let p = job.results[index];
-            if index == result::OUT as usize && job.want & want::ROWS != 0 {
+            if index == result::OUT && job.want & want::ROWS != 0 {
                 (&raw mut (*tiles).losses).cast()
             } else if p.is_null() {
                 p
@@ -138,7 +124,7 @@ pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
             }
         }),
         mask: {
-            let Operand { layout, pointer, .. } = *job.operand(operand::MASK);
+            let Operand { layout, pointer, .. } = job.operands[operand::MASK];
             if layout == layout::FULL {
                 pointer.add(offset)
             } else {
@@ -150,6 +136,9 @@ pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
 
 /// Locates a leaf and fills its tiles. A tile that is the same for all leaves is filled for the
 /// first. `shape` says which of them the pass reads.
+///
+/// # Safety
+/// `work` is valid, and its tiles are those of the leaf before unless `is_first`.
 #[inline(never)]
 pub(crate) unsafe fn spread<L: Lanes>(
     job: &Job,
@@ -162,27 +151,27 @@ pub(crate) unsafe fn spread<L: Lanes>(
     (*work).leaf = locate(job, at, work);
     let tiles = &raw mut (*work).tiles;
     let read = slots_read(job, shape);
-    let words: *const f32 = (&raw const *job).cast();
-    let curve = words.add(offset_of!(Job, pre) / size_of::<f32>());
+    // The six numbers are fields in a row. A pointer to the first alone may not be used for the rest.
+    let curve = (&raw const *job).byte_add(offset_of!(Job, pre)).cast::<f32>();
     for slot in FIRST_TILE..SLOTS {
         if read >> slot & 1 == 0 {
             continue;
         }
-        let operand = &job.operands[slot.min(CURVES)];
-        let number = slot.saturating_sub(CURVES);
+        let operand = &job.operands[slot.min(operand::CURVES)];
+        let index = slot.saturating_sub(operand::CURVES);
         let values = if operand.layout != layout::NUMBER {
-            operand.pointer.cast::<f32>().wrapping_add(number * job.row_length)
-        } else if slot < CURVES {
+            operand.pointer.cast::<f32>().wrapping_add(index * job.row_length)
+        } else if slot < operand::CURVES {
             &raw const operand.number
         } else {
-            curve.add(number)
+            curve.add(index)
         };
         let tile = (&raw mut (*tiles).operands[slot - FIRST_TILE]).cast();
         fill::<L>(job, operand.layout, values, at, len, is_first, tile);
     }
     if read >> SLOTS & 1 != 0 {
         let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
-        let Operand { layout, pointer, .. } = *job.operand(operand::MASK);
+        let Operand { layout, pointer, .. } = job.operands[operand::MASK];
         match layout {
             layout::NUMBER if is_first => write_bytes(mask, 1, len),
             layout::ROW => each_row(job, at, len, |j, count, row, _| {
@@ -193,6 +182,11 @@ pub(crate) unsafe fn spread<L: Lanes>(
     }
 }
 
+/// Fills the tile of an operand with this layout, whose values are at `p`.
+///
+/// # Safety
+/// `p` is valid for the values that these elements have, `tile` for a [`Tile`]; its contents are those
+/// for the leaf before unless `is_first`.
 #[inline(never)]
 unsafe fn fill<L: Lanes>(
     job: &Job,
@@ -219,7 +213,7 @@ unsafe fn fill<L: Lanes>(
             let column = at + j - (row + job.row_origin) * row_length(job);
             copy_floats::<L>(p.add(column), tile.add(j), count);
         }),
-        // Short rows: the leaves differ only in the column that they begin with.
+        // Short rows: one tile serves all leaves, which begin at different columns of it.
         layout::COLUMN if is_first => {
             let length = row_length(job);
             copy_floats::<L>(p, tile, length);
@@ -236,6 +230,8 @@ unsafe fn fill<L: Lanes>(
     }
 }
 
+/// # Safety
+/// `p` is valid for writing `len` floats.
 #[inline(always)]
 unsafe fn splat_into<L: Lanes>(p: *mut f32, value: f32, len: usize) {
     let mut j = 0;
@@ -249,6 +245,8 @@ unsafe fn splat_into<L: Lanes>(p: *mut f32, value: f32, len: usize) {
     }
 }
 
+/// # Safety
+/// `p` is valid for writing `len` bytes.
 #[inline(always)]
 unsafe fn write_bytes(p: *mut u8, value: u8, len: usize) {
     let mut j = 0;
@@ -268,7 +266,10 @@ fn has_short_rows(job: &Job) -> bool {
     job.row_length != 0 && job.row_length <= LEAF
 }
 
-/// Rows and columns exist only where their length is not 0; saying so leaves no panic behind.
+/// The length of a row, without the check for 0 that a division would have.
+///
+/// # Safety
+/// It is not 0.
 #[inline(always)]
 unsafe fn row_length(job: &Job) -> usize {
     core::hint::assert_unchecked(job.row_length != 0);
@@ -277,6 +278,9 @@ unsafe fn row_length(job: &Job) -> usize {
 
 /// Calls `f(j, count, row, is_end)` for each piece of a row in `at .. at + len`: `count` elements
 /// from `at + j` on, the last of their row or not.
+///
+/// # Safety
+/// The length of a row is not 0.
 #[inline(always)]
 pub(crate) unsafe fn each_row(
     job: &Job,
@@ -300,6 +304,10 @@ pub(crate) unsafe fn each_row(
 /// Copies the last `k` elements of the leaf at `at`, from `i` on, to where zeros follow them, and
 /// points `work.padded` at them. A padded element has residual 0, weight 0, and is masked. `shape`
 /// says which operands the pass reads.
+///
+/// # Safety
+/// `work` is valid, `k` at most [`STEP`], and `i + k` the length of the leaf. Unless `is_bare`, [`spread`]
+/// has located the leaf.
 #[inline(never)]
 pub(crate) unsafe fn pad(
     job: &Job,
@@ -337,6 +345,9 @@ pub(crate) unsafe fn pad(
 }
 
 /// Copies the results from where [`pad`] put them to their arrays.
+///
+/// # Safety
+/// `pad` was called with the same arguments.
 #[inline(never)]
 pub(crate) unsafe fn unpad(i: usize, k: usize, work: *mut Work) {
     for index in 0..RESULTS {
@@ -347,6 +358,8 @@ pub(crate) unsafe fn unpad(i: usize, k: usize, work: *mut Work) {
     }
 }
 
+/// # Safety
+/// `p` is valid for reading `i + k` floats, `pad` for writing; `k` is at most [`STEP`].
 #[inline(never)]
 unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f32 {
     pad.write([0.0; STEP]);
@@ -355,6 +368,9 @@ unsafe fn pad_from(p: *const f32, i: usize, k: usize, pad: *mut Pad) -> *const f
 }
 
 /// Copies from the first on: a copy that begins at least [`LANES`] floats into its source repeats it.
+///
+/// # Safety
+/// `from` is valid for reading `k` floats, `to` for writing them.
 #[inline(never)]
 unsafe fn copy_floats<L: Lanes>(from: *const f32, to: *mut f32, k: usize) {
     let mut j = 0;
@@ -365,7 +381,10 @@ unsafe fn copy_floats<L: Lanes>(from: *const f32, to: *mut f32, k: usize) {
     copy(from.add(j), to.add(j), k - j);
 }
 
-/// Copies one by one, from the first on: what overlaps is repeated.
+/// Copies one by one, from the first on: a copy that begins within its source repeats it.
+///
+/// # Safety
+/// `from` is valid for reading `k` values, `to` for writing them.
 #[inline(never)]
 unsafe fn copy<T: Copy>(from: *const T, to: *mut T, k: usize) {
     for j in 0..k {

@@ -318,7 +318,7 @@ fn every_pass_and_shape_agrees_with_the_textbook() {
 fn plain_job(want: u32) -> Job {
     let operand = JobOperand { layout: layout::NUMBER, pointer: null(), number: 1.0 };
     let mut results = [null_mut(); 5];
-    results[result::GRAD_INPUT as usize] = NonNull::dangling().as_ptr();
+    results[result::GRAD_INPUT] = NonNull::dangling().as_ptr();
     Job {
         want,
         shape: 0,
@@ -345,8 +345,8 @@ fn plain_job(want: u32) -> Job {
 #[test]
 fn the_shape_follows_from_the_other_fields() {
     type Change = fn(&mut Job);
-    fn with(job: &mut Job, index: u32) -> &mut JobOperand {
-        &mut job.operands[index as usize]
+    fn with(job: &mut Job, index: usize) -> &mut JobOperand {
+        &mut job.operands[index]
     }
     const CHANGES: &[(u32, Change)] = &[
         (shape::PLAIN, |_| {}),
@@ -371,10 +371,10 @@ fn the_shape_follows_from_the_other_fields() {
         (shape::SIDED, |job| job.above = f32::NAN),
         (shape::MORE, |job| job.accumulate = 1),
         (shape::MORE, |job| job.count = count::WEIGHTS),
-        (shape::MORE, |job| job.results[result::GRAD_INPUT as usize] = null_mut()),
-        (shape::MORE, |job| job.results[result::GRAD_TARGET as usize] = job.results[1]),
-        (shape::MORE, |job| job.results[result::GRAD_INSIDE as usize] = job.results[1]),
-        (shape::MORE, |job| job.results[result::GRAD_OUTSIDE as usize] = job.results[1]),
+        (shape::MORE, |job| job.results[result::GRAD_INPUT] = null_mut()),
+        (shape::MORE, |job| job.results[result::GRAD_TARGET] = job.results[1]),
+        (shape::MORE, |job| job.results[result::GRAD_INSIDE] = job.results[1]),
+        (shape::MORE, |job| job.results[result::GRAD_OUTSIDE] = job.results[1]),
         (shape::MORE, |job| {
             job.want |= want::UPSTREAM;
             with(job, operand::UPSTREAM).layout = layout::ROW;

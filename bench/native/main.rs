@@ -61,13 +61,13 @@ fn kernel_pass(
         Operation::Fused => kernel::SUM_GRAD,
     };
     for (index, array) in [(operand::INPUT, x), (operand::TARGET, y)] {
-        let operand = &mut job.operands[index as usize];
+        let operand = &mut job.operands[index];
         (operand.layout, operand.pointer) = (layout::FULL, array.as_ptr().cast());
     }
     for index in [operand::INSIDE, operand::OUTSIDE] {
-        job.operands[index as usize].number = 1.0;
+        job.operands[index].number = 1.0;
     }
-    job.results[result::GRAD_INPUT as usize] = grad.as_mut_ptr();
+    job.results[result::GRAD_INPUT] = grad.as_mut_ptr();
     (job.pre, job.inv, job.lim, job.half, job.below, job.above) = (1.0, 1.0, 1.0, 0.5, 1.0, 1.0);
     job.grad_scale = 1.0 / n as f32;
     job.shape = job.required_shape();
