@@ -189,6 +189,7 @@ const SHAPES: &[(&str, Reshape)] = &[
     }),
     ("a threshold of 1", |case| case.threshold = Operand::number(1.0)),
     ("scaled", |case| case.threshold = Operand::number(0.0)),
+    ("scaled down", |case| case.threshold = Operand::number(3e38)),
     ("scaled and weighted", |case| {
         case.threshold = Operand::number(f32::INFINITY);
         weigh(case);
@@ -222,7 +223,7 @@ const SHAPES: &[(&str, Reshape)] = &[
     ("sided", |case| case.sides = Operand::number([0.25, 0.75])),
     ("sided and scaled", |case| {
         case.sides = Operand::number([1.5, 1.0]);
-        case.threshold = Operand::number(0.0);
+        case.threshold = Operand::number(3e38);
     }),
     ("sided, weighted and masked", |case| {
         case.sides = Operand::number([0.9, 0.1]);
@@ -239,6 +240,7 @@ const SHAPES: &[(&str, Reshape)] = &[
         weigh(case);
         mask(case);
     }),
+    ("directed by one number", |case| case.direction = Operand::number(-0.5)),
     ("directed", |case| case.direction = Operand::full(Noise(4).floats(case.len(), -1.0, 1.0))),
 ];
 
@@ -426,8 +428,7 @@ fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
     case.row_length = row_length;
     case.inside = operand(LAYOUTS[turn % 4]);
     case.outside = operand(LAYOUTS[turn / 4 % 4]);
-    // The wrapper has one number for the upstream gradient be a part of `grad_scale`.
-    case.upstream = operand(LAYOUTS[1 + (turn + turn / 16) % 3]);
+    case.upstream = operand(LAYOUTS[(turn + turn / 16) % 4]);
     let layout = MASK_LAYOUTS[turn % 3];
     case.mask = Operand { layout, values: noise.mask(len_of(layout, n, row_length)) };
     if layout == layout::NUMBER {
@@ -610,14 +611,19 @@ fn the_last_elements_are_treated_as_if_zeros_followed() {
 
 #[test]
 fn a_result_may_take_the_place_of_an_operand() {
-    let passes = pairs(LENGTHS, pairs(0..PASS_COUNT, [false, true]).collect::<Vec<_>>());
-    for (&n, (index, is_full)) in some(29, passes) {
+    let reshapes: [Reshape; 3] = [
+        |_| {},
+        |case| case.sides = Operand::number([0.25, 0.75]),
+        |case| {
+            weigh(case);
+            mask(case);
+            case.direction = Operand::full(Noise(5).floats(case.len(), -1.0, 1.0));
+        },
+    ];
+    let passes = pairs(LENGTHS, pairs(0..PASS_COUNT, reshapes).collect::<Vec<_>>());
+    for (&n, (index, reshape)) in some(29, passes) {
         let mut case = pass(index, n);
-        if is_full {
-            weigh(&mut case);
-            mask(&mut case);
-            case.direction = Operand::full(Noise(5).floats(n, -1.0, 1.0));
-        }
+        reshape(&mut case);
         check_places(case);
     }
 }
@@ -676,26 +682,68 @@ fn edge_case(want: u32) -> Case {
 #[test]
 #[cfg_attr(miri, ignore = "about values alone")]
 fn losses_and_slopes_hold_for_every_sort_of_number() {
-    for (want, pass) in [
+    let passes = [
         (want::STORE, value as fn(Form, f64, f64) -> f64),
         (want::GRAD, slope),
         (want::CURVATURE, curvature),
-    ] {
-        for form in [Form::SmoothL1, Form::Huber] {
-            for threshold in EDGES.into_iter().filter(|x| !x.is_nan()) {
-                let mut case = edge_case(want);
-                case.form = form;
-                case.threshold = Operand::number(threshold);
-                let outcome = run(&case, &WHOLE);
-                let results = outcome.outputs.iter().flatten();
-                for (i, &actual) in results.enumerate() {
-                    let (x, y) = (case.input[i], case.target[i]);
-                    let expected = pass(form, threshold.into(), (x - y).into());
-                    let sum = [expected].into_iter().collect();
-                    assert_close(actual.into(), sum, 1e-6, &(form, threshold, x, y, want));
-                }
+    ];
+    let forms = pairs([Form::SmoothL1, Form::Huber], [[1.0, 1.0], [0.25, 0.75]]);
+    for ((form, sides), (want, pass)) in pairs(forms, passes) {
+        for threshold in EDGES.into_iter().filter(|x| !x.is_nan()) {
+            let mut case = edge_case(want);
+            case.form = form;
+            case.threshold = Operand::number(threshold);
+            case.sides = Operand::number(sides);
+            let outcome = run(&case, &WHOLE);
+            let results = outcome.outputs.iter().flatten();
+            for (i, &actual) in results.enumerate() {
+                let (x, y) = (case.input[i], case.target[i]);
+                // What the side multiplies is an f32: it may be infinite.
+                let all = pass(form, threshold.into(), (x - y).into()) as f32;
+                let side = if x - y < 0.0 { sides[0] } else { sides[1] };
+                let sum = [f64::from(side) * f64::from(all)].into_iter().collect();
+                assert_close(actual.into(), sum, 1e-6, &(form, threshold, sides, x, y, want));
             }
         }
+    }
+}
+
+/// For beta 1: loss, slope, curvature and the derivative of the loss by beta. Both zeros are on the
+/// upper side.
+#[test]
+fn each_side_of_zero_has_its_own_weight() {
+    let tiny = f32::from_bits;
+    let rows = [
+        (f32::NEG_INFINITY, [f32::INFINITY, -0.25, 0.0, -0.125]),
+        (-3.0, [0.625, -0.25, 0.0, -0.125]),
+        (-0.5, [0.03125, -0.125, 0.25, -0.03125]),
+        (-tiny(4), [0.0, -tiny(1), 0.25, 0.0]),
+        (-0.0, [0.0, -0.0, 0.75, 0.0]),
+        (0.0, [0.0, 0.0, 0.75, 0.0]),
+        (tiny(4), [0.0, tiny(3), 0.75, 0.0]),
+        (0.5, [0.09375, 0.375, 0.75, -0.09375]),
+        (3.0, [1.875, 0.75, 0.0, -0.375]),
+        (f32::INFINITY, [f32::INFINITY, 0.75, 0.0, -0.375]),
+        (f32::NAN, [f32::NAN; 4]),
+    ];
+    let bits = |x: f32| bits_of(x.into());
+    for ((d, expected), layout) in pairs(rows, [layout::NUMBER, layout::COLUMN]) {
+        let run = |want| {
+            let mut case = Case::new(want, vec![d], vec![0.0]);
+            case.row_length = 1;
+            case.threshold = Operand::number(1.0);
+            case.sides = Operand { layout, values: vec![[0.25, 0.75]] };
+            run(&case, &WHOLE)
+        };
+        let loss = run(want::STORE).output(Name::Out)[0];
+        let slope = run(want::GRAD).output(Name::GradInput)[0];
+        let curvature = run(want::CURVATURE).output(Name::GradInput)[0];
+        let actual = [loss, slope, curvature, run(want::BETA).loss as f32];
+        assert_eq!(actual.map(bits), expected.map(bits), "{d:e}: {actual:?}");
+        assert_eq!(bits(run(want::SUM).loss as f32), bits(loss));
+        let both = run(SUM_GRAD);
+        assert_eq!(bits(both.loss as f32), bits(loss));
+        assert_eq!(bits(both.output(Name::GradInput)[0]), bits(slope));
     }
 }
 

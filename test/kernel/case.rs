@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
-use std::ptr::{null_mut, write_bytes};
+use std::ptr::null_mut;
 
 use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
 use smooth_l1::kernel;
@@ -263,10 +263,12 @@ pub fn bits_of(x: f64) -> u64 {
 pub fn run(case: &Case, plan: &Plan) -> Outcome {
     let mut work = Box::new(MaybeUninit::<Work>::uninit());
     let work = work.as_mut_ptr();
-    // NaN in every tile, and every byte of the mask set: what is read without having been written
+    // NaN in every tile, zeros among the bytes of the mask: what is read without having been written
     // shows in the results.
     unsafe {
-        write_bytes(work, 0xff, 1);
+        for i in 0..size_of::<Work>() / size_of::<f32>() {
+            work.cast::<f32>().add(i).write(f32::NAN);
+        }
         (*work).totals = Totals { loss: 0.0, count: 0.0, row: 0.0 };
     }
     let mut outputs = OUTPUTS
