@@ -47,6 +47,12 @@ export const names = {
     backward: 'l1LossBackward',
     withGrad: 'l1LossWithGrad',
   },
+  quantileHuber: {
+    loss: 'QuantileHuberLoss',
+    forward: 'quantileHuberLoss',
+    backward: 'quantileHuberLossBackward',
+    withGrad: 'quantileHuberLossWithGrad',
+  },
 } as const;
 
 export type Role = Exclude<keyof (typeof names)['huber'], 'loss'>;
@@ -78,7 +84,8 @@ export function optionsOf(call: Call, put: Put): Record<string, unknown> {
     outsideWeights: placed('outsideWeights', call.outsideWeights, put),
     mask: placedByLength('mask', call.mask, put),
   };
-  if (form !== 'l1') options[form === 'huber' ? 'delta' : 'beta'] = threshold;
+  if (form !== 'l1') options[form === 'smoothL1' ? 'beta' : 'delta'] = threshold;
+  if (form === 'quantileHuber') options.tau = call.tau;
   for (const name of [
     'reduction',
     'scale',
@@ -150,7 +157,8 @@ export function run(smooth: Package, role: Role, call: Call, put: Put): Results 
 export function rolesOf({ form, threshold, gradOutput }: Call): Role[] {
   const roles: Role[] = ['forward', 'backward'];
   if (gradOutput === undefined) roles.push('withGrad');
-  if (form !== 'l1') roles.push('hessian', 'doubleBackward');
-  if (form !== 'l1' && typeof threshold === 'number') roles.push('thresholdGrad');
+  const isSmooth = form === 'smoothL1' || form === 'huber';
+  if (isSmooth) roles.push('hessian', 'doubleBackward');
+  if (isSmooth && typeof threshold === 'number') roles.push('thresholdGrad');
   return roles;
 }

@@ -21,7 +21,9 @@ const number = (word: number): number => fromBits(Uint32Array.of(word))[0] as nu
 const word = fc.integer({ min: 0, max: 0xffffffff });
 const list = (words: fc.Arbitrary<number>) => fc.array(words, { minLength: 1, maxLength: 48 });
 
-export const form = fc.constantFrom<Form>('smoothL1', 'huber', 'l1');
+export const form = fc.constantFrom<Form>('smoothL1', 'huber', 'l1', 'quantileHuber');
+/** Not 0 or 1, which make NaN of an infinite residual. */
+const tau = fc.constantFrom(0.125, 0.25, 0.5, 0.875);
 export const shortLength = fc.oneof(fc.integer({ min: 0, max: 70 }), fc.constantFrom(...SHORT));
 export const anyLength = fc.oneof(
   { weight: 60, arbitrary: shortLength },
@@ -79,10 +81,11 @@ export function mix(words: number[], role: number, length: number): Uint32Array 
 /** A pair of arrays, without any option. */
 export function pair(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> {
   return fc
-    .record({ form, threshold: style.threshold, words: style.words, n: length })
-    .map(({ form, threshold, words, n }) => ({
+    .record({ form, threshold: style.threshold, tau, words: style.words, n: length })
+    .map(({ form, threshold, tau, words, n }) => ({
       form,
       threshold,
+      tau,
       input: style.numbers(mix(words, 1, n), 4),
       target: style.numbers(mix(words, 2, n), 4),
     }));
@@ -97,6 +100,8 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       form,
       threshold: style.threshold,
       threshold_kind: fc.constantFrom('number', 'number', 'number', 'perColumn'),
+      tau,
+      tau_kind: fc.constantFrom('number', 'perColumn'),
       words: style.words,
       n: length,
       divisorOfN: fc.nat(),
@@ -153,9 +158,13 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
       const outside = needsWeights && drawn.outside === 'none' ? 'full' : drawn.outside;
       const isPerColumn = form !== 'l1' && drawn.threshold_kind === 'perColumn';
+      const hasTaus = form === 'quantileHuber' && drawn.tau_kind === 'perColumn';
       const whole: Call = {
         form,
         threshold: isPerColumn ? values(0, rowLength).map(asThreshold) : drawn.threshold,
+        tau: hasTaus
+          ? Float32Array.from(bytes(8, rowLength), (byte) => (byte + 0.5) / 256)
+          : drawn.tau,
         input: values(1, n, 4),
         target: values(2, n, 4),
         insideWeights: laidOut(drawn.inside, values, 3),
@@ -175,10 +184,11 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         allGradients: drawn.allGradients,
         old: drawn.old,
       };
-      if (drawn.isPlain) return plainOf(whole, drawn.threshold);
+      if (drawn.isPlain) return plainOf({ ...whole, tau: drawn.tau }, drawn.threshold);
       const parts = [whole.insideWeights, whole.outsideWeights, whole.mask, whole.gradOutput];
       const needsRows =
         isPerColumn ||
+        hasTaus ||
         reduction === 'rows' ||
         divisor === 'rows' ||
         parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
@@ -188,10 +198,11 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
 
 /** What a call is left with that takes the shortest way. */
 function plainOf(call: Call, threshold: number): Call {
-  const { form, input, target, gradGradInput, scale, gradOutput } = call;
+  const { form, tau, input, target, gradGradInput, scale, gradOutput } = call;
   return {
     form,
     threshold,
+    tau,
     input,
     target,
     gradGradInput,

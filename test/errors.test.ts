@@ -85,10 +85,13 @@ const types: { [option: string]: string } = {
   beta: 'must be a number or a Float32Array',
   sigma: 'must be a number or a Float32Array',
   delta: 'must be a number or a Float32Array',
+  tau: 'must be a number or a Float32Array',
   gradOutput: 'must be a number or a Float32Array',
   out: 'must be a Float32Array',
   ...Object.fromEntries(GRADS.map((name) => [name, 'must be a Float32Array'])),
 };
+
+const rangeOf = (name: string): string => (name === 'tau' ? 'from 0 to 1' : 'from 0');
 
 /** Options that are wrong by their value, or together. */
 const wrongTogether: [(a: Arrays) => Arrays, string][] = [
@@ -205,8 +208,21 @@ describe.each(backends)('%s', (_, smooth) => {
         for (const value of [-1, -1e-45, -Infinity, NaN])
           of(
             () => ({ [name]: value }),
-            `RangeError: ${name} must be a number from 0, got ${value}`,
+            `RangeError: ${name} must be a number ${rangeOf(name)}, got ${value}`,
           );
+      if (fn.isQuantile)
+        of(() => ({ tau: 1.5 }), 'RangeError: tau must be a number from 0 to 1, got 1.5');
+      // What f32 cannot hold would be infinite, without a word.
+      for (const name of thresholdsOf(fn).filter((name) => name !== 'tau' && name !== 'sigma'))
+        of(
+          () => ({ [name]: 1e39 }),
+          `RangeError: ${name} must be within the range of float32 (3.4028e38), got 1e+39`,
+        );
+      if (fn.threshold === 'beta')
+        of(
+          () => ({ sigma: 1e-20 }),
+          'RangeError: sigma must give a beta, 1 / sigma^2, within the range of float32 (3.4028e38), got 1e-20',
+        );
       if (fn.threshold === 'beta')
         of(
           () => ({ beta: 1, sigma: 3 }),
@@ -354,13 +370,13 @@ describe.each(backends)('%s', (_, smooth) => {
             name,
             { [name]: make(f32(1, -2, NaN)), rowLength },
             {},
-            `${name}[1] must be a number from 0, got -2`,
+            `${name}[1] must be a number ${rangeOf(name)}, got -2`,
           );
           of(
             name,
-            { [name]: make(f32(1, 2, NaN)), rowLength },
+            { [name]: make(f32(1, 0.5, NaN)), rowLength },
             {},
-            `${name}[2] must be a number from 0, got NaN`,
+            `${name}[2] must be a number ${rangeOf(name)}, got NaN`,
           );
         }
       texts.check();
@@ -472,7 +488,7 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
     const make = place(smooth);
 
     test.each(withArguments)('%s: a result that overlaps another operand in part', (_, fn) => {
-      const operands = operandsOf(fn).filter((name) => !thresholdsOf(fn).includes(name));
+      const operands = operandsOf(fn);
       const found = RESULTS.filter((name) => operands.includes(name));
       if (found.length === 0) return;
       const texts = new Texts();
@@ -480,7 +496,7 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
         for (const operand of operands) {
           const isResult = found.includes(operand);
           if (isResult && found.indexOf(operand) <= found.indexOf(result)) continue;
-          const isFull = !/[.]|mask/.test(operand);
+          const isFull = !/[.]|mask|beta|sigma|delta|tau/.test(operand);
           // In elements of the same block: a little after it, before it, and in its place.
           for (const [at, from] of [[0, 1], [3, 1], ...(isFull && !isResult ? [] : [[2, 2]])] as [
             number,
@@ -515,7 +531,7 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
   const losses = withArguments.filter(([, { isDistance }]) => !isDistance);
   test.each(losses)('%s: copy "throw" and an array that is elsewhere', (_, fn) => {
     const texts = new Texts();
-    for (const operand of operandsOf(fn).filter((name) => !thresholdsOf(fn).includes(name))) {
+    for (const operand of operandsOf(fn)) {
       const arrays = arraysFor((values) => inKernel(smooth, values));
       const elsewhere = arrays[baseOf(operand)].slice();
       const call = () => callWith(smooth, fn, arrays, { [operand]: elsewhere }, { copy: 'throw' });

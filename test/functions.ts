@@ -21,6 +21,7 @@ export function arraysFor(make: Make): Arrays {
     weights: make(f32(1, 2, 1, 2, 1, 2)),
     perRow: make(f32(1, 2)),
     perColumn: make(f32(1, 2, 3)),
+    taus: make(f32(0, 0.25, 1)),
     mask: make(Uint8Array.of(1, 1, 0, 1, 1, 0)),
     ...Object.fromEntries(results.map((name) => [name, make(f32(7, 7, 7, 7, 7, 7))])),
   };
@@ -40,6 +41,8 @@ export interface Fn {
   says: string;
   args: string[];
   threshold: 'beta' | 'delta' | undefined;
+  /** Whether it has the option `tau`. */
+  isQuantile?: boolean;
   /** The options beside the threshold and those that all losses have. */
   more: string[];
   isDistance?: boolean;
@@ -51,9 +54,11 @@ for (const [stem, object, threshold] of [
   ['smoothL1Loss', 'SmoothL1Loss', 'beta'],
   ['huberLoss', 'HuberLoss', 'delta'],
   ['l1Loss', 'L1Loss', undefined],
+  ['quantileHuberLoss', 'QuantileHuberLoss', 'delta'],
 ] as const) {
+  const isQuantile = stem === 'quantileHuberLoss';
   const add = (name: string, args: string[], more: string[], call: Fn['call'], says = name) =>
-    functions.set(name, { call, says, args, threshold, more });
+    functions.set(name, { call, says, args, threshold, isQuantile, more });
   const backwardArgs = ['gradOutput', 'input', 'target'];
   const withGradArgs = ['input', 'target', 'gradInput'];
   add(stem, ['input', 'target'], ['out'], (s, a, o) => s[stem](a.input, a.target, o));
@@ -85,7 +90,7 @@ for (const [stem, object, threshold] of [
     (s, a, o) => new s[object]().withGrad(a.input, a.target, a.gradInput, o),
     object,
   );
-  if (stem === 'l1Loss') continue;
+  if (stem === 'l1Loss' || stem === 'quantileHuberLoss') continue;
   const derivative = stem === 'huberLoss' ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad';
   add(derivative, ['input', 'target'], ['gradOutput'], (s, a, o) =>
     s[derivative](a.input, a.target, o),
@@ -127,8 +132,11 @@ export const COMMON = [
   'onZeroDivisor',
   'copy',
 ];
-export const thresholdsOf = ({ threshold }: Fn): string[] =>
-  threshold === 'beta' ? ['beta', 'sigma'] : threshold ? [threshold] : [];
+/** The options that may be one number for each column, and are no weights. */
+export const thresholdsOf = ({ threshold, isQuantile }: Fn): string[] =>
+  threshold === 'beta'
+    ? ['beta', 'sigma']
+    : [...(threshold ? [threshold] : []), ...(isQuantile ? ['tau'] : [])];
 
 /** What `fn` takes beside its arguments, in the order of its messages. */
 export const optionsOf = (fn: Fn): string[] => [
@@ -171,6 +179,7 @@ export const bases: { [operand: string]: string } = {
   beta: 'perColumn',
   sigma: 'perColumn',
   delta: 'perColumn',
+  tau: 'taus',
 };
 export const baseOf = (operand: string): string => bases[operand] ?? operand;
 
@@ -190,7 +199,7 @@ export function callWith(
     else options[name] = layout ? { [layout]: array } : array;
     const isLosses = name === 'out' && (isForward(fn) || fn.args.includes('gradInput'));
     if (isLosses) options.reduction = 'none';
-    if (baseOf(operand).startsWith('per')) options.rowLength = 3;
+    if (/^(per|taus)/.test(baseOf(operand))) options.rowLength = 3;
   }
   return fn.call(smooth, args, options);
 }

@@ -5,10 +5,18 @@
  * With d = input - target and e = inside * d, an element's loss is outside * L(e).
  */
 
-export type Form = 'smoothL1' | 'huber' | 'l1';
+/** The quantile Huber loss is Huber, with a factor for each side of 0; see {@link side}. */
+export type Form = 'smoothL1' | 'huber' | 'l1' | 'quantileHuber';
 
-/** L(d). `threshold` is beta or delta, already rounded to f32; L1 ignores it. */
+/** What the loss is multiplied by: for quantile Huber `tau` where d < 0, and `1 - tau` elsewhere. */
+export function side(form: Form, tau: number, d: number): number {
+  if (form !== 'quantileHuber') return 1;
+  return d < 0 ? tau : 1 - tau;
+}
+
+/** L(d), without that factor. `threshold` is beta or delta, already rounded to f32; L1 ignores it. */
 export function value(form: Form, threshold: number, d: number): number {
+  if (form === 'quantileHuber') return value('huber', threshold, d);
   const a = Math.abs(d);
   if (form === 'l1' || Number.isNaN(d)) return a;
   // Nothing costs nothing; infinity times zero is neither.
@@ -18,8 +26,9 @@ export function value(form: Form, threshold: number, d: number): number {
   return a < threshold ? (d * d) / (2 * threshold) : a - threshold / 2;
 }
 
-/** dL/dd. */
+/** dL/dd, without that factor. */
 export function slope(form: Form, threshold: number, d: number): number {
+  if (form === 'quantileHuber') return slope('huber', threshold, d);
   if (form === 'l1') return Math.sign(d);
   if (form === 'huber') return Math.abs(d) < threshold ? d : threshold * Math.sign(d);
   return Math.abs(d) < threshold ? d / threshold : Math.sign(d);
@@ -53,6 +62,8 @@ export interface Job {
   form: Form;
   /** An array holds one threshold for each column. */
   threshold: number | ArrayLike<number>;
+  /** The quantile of quantile Huber; an array holds one for each column. */
+  tau?: number | ArrayLike<number> | undefined;
   input: ArrayLike<number>;
   target: ArrayLike<number>;
   /** Columns; without it, everything is one row. */
@@ -92,6 +103,7 @@ interface Element {
   outside: number;
   upstream: number;
   threshold: number;
+  side: number;
 }
 
 export function oracle(job: Job): Result {
@@ -109,8 +121,9 @@ export function oracle(job: Job): Result {
   const each = (f: (el: Element) => number) => elements.map((el) => (el.counts ? share(f(el)) : 0));
   const total = (f: (el: Element) => number) => share(sum(counted.map(f)));
 
-  const cost = (el: Element) => value(form, el.threshold, el.e);
-  const steepness = (el: Element) => el.upstream * el.outside * slope(form, el.threshold, el.e);
+  const cost = (el: Element) => el.side * value(form, el.threshold, el.e);
+  const steepness = (el: Element) =>
+    el.upstream * el.outside * el.side * slope(form, el.threshold, el.e);
   const loss = (el: Element) => el.outside * cost(el);
 
   // Where the weights also make the divisor, (sum w L / sum w)' = (L - mean) / sum w.
@@ -147,7 +160,7 @@ function elementAt(job: Job, i: number, rowLength: number): Element {
     if ('perColumn' in layout) return layout.perColumn[column] as number;
     return layout[i] as number;
   };
-  const { threshold } = job;
+  const { threshold, tau = 0.5 } = job;
   const target = job.target[i] as number;
   const d = (job.input[i] as number) - target;
   const inside = at(job.insideWeights);
@@ -160,6 +173,7 @@ function elementAt(job: Job, i: number, rowLength: number): Element {
     outside: at(job.outsideWeights),
     upstream: at(job.gradOutput),
     threshold: typeof threshold === 'number' ? threshold : (threshold[column] as number),
+    side: side(job.form, typeof tau === 'number' ? tau : (tau[column] as number), inside * d),
   };
 }
 

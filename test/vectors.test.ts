@@ -1,6 +1,7 @@
 // The conformance vectors and the values of other systems, over every backend.
 import { describe, expect, test } from 'vitest';
 import { backends, type Package } from './backends.ts';
+import { names } from './calls.ts';
 import { type Case, matches, type Options, type Output, readCases } from './vectors/format.ts';
 
 type Layout = NonNullable<Options['gradOutput']>;
@@ -35,16 +36,10 @@ function callOf({ options }: Case): { options: Call; gradOutput: number | Float3
   return { options: call, gradOutput: upstream };
 }
 
-const names = {
-  smoothL1: ['smoothL1Loss', 'smoothL1LossBackward', 'smoothL1LossWithGrad'],
-  huber: ['huberLoss', 'huberLossBackward', 'huberLossWithGrad'],
-  l1: ['l1Loss', 'l1LossBackward', 'l1LossWithGrad'],
-} as const;
-
 /** All that the functions say of a case, arrays in the kernel's memory or elsewhere. */
 function results(smooth: Package, vector: Case, make: (values: ArrayLike<number>) => Float32Array) {
   const { options, gradOutput } = callOf(vector);
-  const [forward, backward, withGrad] = names[vector.form];
+  const { forward, backward, withGrad } = names[vector.form];
   const input = make(f32(vector.input));
   const target = make(f32(vector.target));
   const empty = (): Float32Array => make(new Float32Array(vector.input.length));
@@ -65,7 +60,7 @@ function results(smooth: Package, vector: Case, make: (values: ArrayLike<number>
     expect(smooth[withGrad](input, target, fused, options)).toEqual(found.loss);
     expect(fused).toEqual(found.gradInput);
   }
-  if (vector.form !== 'l1') {
+  if (vector.form === 'smoothL1' || vector.form === 'huber') {
     const isHuber = vector.form === 'huber';
     const ones = make(new Float32Array(vector.input.length).fill(1));
     found.hessian = smooth[isHuber ? 'huberLossDoubleBackward' : 'smoothL1LossDoubleBackward'](

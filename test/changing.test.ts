@@ -1,0 +1,294 @@
+// Arrays and options that change, or run code of their own, while a call looks at them.
+import { describe, expect, test } from 'vitest';
+import { backends, fresh } from './backends.ts';
+import { type Arrays, arraysFor, f32, withOptions } from './functions.ts';
+
+const thrown = (call: () => unknown): string => {
+  try {
+    call();
+  } catch (error) {
+    return String(error);
+  }
+  return 'nothing was thrown';
+};
+
+interface Growable extends SharedArrayBuffer {
+  grow(bytes: number): void;
+}
+const growable = (bytes: number, most: number): Growable =>
+  new (
+    SharedArrayBuffer as unknown as new (
+      bytes: number,
+      options: { maxByteLength: number },
+    ) => Growable
+  )(bytes, { maxByteLength: most });
+
+/** An array whose prototype runs `code` when it is asked for a property that it does not have. */
+function asking(array: Float32Array, code: () => void): Float32Array {
+  let has = false;
+  const prototype = new Proxy(Object.getPrototypeOf(array), {
+    get(target, key, receiver) {
+      if (typeof key === 'symbol' && !has) {
+        has = true;
+        code();
+      }
+      return Reflect.get(target, key, receiver);
+    },
+  });
+  return Object.setPrototypeOf(array, prototype);
+}
+
+describe.each(backends)('%s: arrays that change during a call', (backend, smooth) => {
+  // Short enough for a loop, for one copy, and longer than a piece.
+  test.each([16, 1000, 20_000])('an array of %i that grows meanwhile reaches no other', (n) => {
+    const buffer = growable(4 * n, 64 * n);
+    const tracking = new Float32Array(buffer as unknown as ArrayBuffer);
+    const neighbours = Array.from({ length: 8 }, () => smooth.float32(2 * n).fill(7));
+    const other = asking(new Float32Array(n), () => buffer.grow(64 * n));
+    for (const [input, target] of [
+      [tracking, other],
+      [other, tracking],
+    ] as const) {
+      const text = thrown(() => smooth.l1Loss(input, target, { reduction: 'sum' }));
+      // Either it is as long as the other when it is looked at, or it is an error that says so.
+      expect(text).toMatch(/nothing was thrown|RangeError: l1Loss: .* they must be equal/);
+    }
+    for (const array of neighbours) {
+      expect(array.every((x) => x === 7)).toBe(true);
+      smooth.free(array);
+    }
+  });
+
+  test('a call in the middle of another is an error, and nothing is written', () => {
+    const out = f32(7, 7);
+    const input = asking(f32(1, 2), () => smooth.l1Loss(f32(5), f32(6)));
+    // Another function has a job of its own.
+    expect(smooth.l1LossBackward(1, input, f32(0, 0), { out, reduction: 'sum' })).toBe(out);
+    const again = asking(f32(1, 2), () =>
+      smooth.l1LossBackward(1, f32(3, 4), f32(0, 0), { reduction: 'sum', out: f32(0, 0) }),
+    );
+    const untouched = f32(7, 7);
+    expect(
+      thrown(() =>
+        smooth.l1LossBackward(1, again, f32(0, 0), { out: untouched, reduction: 'sum' }),
+      ),
+    ).toBe("Error: l1LossBackward: an array's prototype called this package during the call");
+    expect(Array.from(untouched)).toEqual([7, 7]);
+  });
+
+  test('an array that is released in the middle of a call is not written', () => {
+    const out = smooth.float32(4);
+    const input = asking(f32(1, 2, 3, 4), () => smooth.free(out));
+    const text = thrown(() => smooth.l1LossBackward(1, input, f32(0, 0, 0, 0), { out }));
+    expect(text).toMatch(/released/);
+  });
+
+  test('an array that was released is an error that names it, in every place', () => {
+    const gone = smooth.float32([1, 2]);
+    smooth.free(gone);
+    const [x, y] = [smooth.float32(2), smooth.float32(2)];
+    const is = 'was released by free(); make a new array';
+    expect(thrown(() => smooth.l1Loss(gone, y))).toBe(`TypeError: l1Loss: input ${is}`);
+    expect(thrown(() => smooth.l1LossBackward(1, x, y, { out: gone }))).toBe(
+      `TypeError: l1LossBackward: out ${is}`,
+    );
+    expect(thrown(() => smooth.l1Loss(x, y, { weight: gone }))).toBe(
+      `TypeError: l1Loss: weight ${is}`,
+    );
+    const loss = new smooth.L1Loss();
+    expect(loss.forward(x, y)).toBe(0);
+    smooth.free(x);
+    // Though the object has just been called with it.
+    expect(thrown(() => loss.forward(x, y))).toBe(`TypeError: L1Loss: input ${is}`);
+  });
+
+  test('an array that was looked at before is looked at again where it can have changed', () => {
+    type Resizable = ArrayBuffer & { resize(bytes: number): void };
+    const buffer = new (
+      ArrayBuffer as unknown as new (
+        bytes: number,
+        options: { maxByteLength: number },
+      ) => Resizable
+    )(16, { maxByteLength: 64 });
+    const [input, target] = [new Float32Array(buffer), new Float32Array(4)];
+    const loss = new smooth.L1Loss({ reduction: 'sum' });
+    input.fill(1);
+    expect(loss.forward(input, target)).toBe(4);
+    expect(loss.forward(input, target)).toBe(4);
+    buffer.resize(8);
+    expect(thrown(() => loss.forward(input, target))).toBe(
+      'RangeError: L1Loss: input has length 2 and target has length 4; they must be equal',
+    );
+    buffer.resize(16);
+    expect(loss.forward(input, target)).toBe(2);
+    structuredClone(buffer, { transfer: [buffer] });
+    expect(thrown(() => loss.forward(input, target))).toMatch(
+      /^TypeError: L1Loss: input is detached/,
+    );
+  });
+
+  test('values that change are read anew: weights, thresholds, quantiles', () => {
+    const [x, y] = [smooth.float32([1, 4]), smooth.float32(2)];
+    const [weight, beta, tau] = [smooth.float32([1, 1]), smooth.float32([1, 1]), smooth.float32(2)];
+    const sum = { reduction: 'sum', rowLength: 2 } as const;
+    const weighted = new smooth.L1Loss({ ...sum, weight });
+    const smoothed = new smooth.SmoothL1Loss({ ...sum, beta });
+    const quantile = new smooth.QuantileHuberLoss({ ...sum, tau });
+    const all = () => [weighted, smoothed, quantile].map((loss) => loss.forward(x, y));
+    expect(all()).toEqual([5, 0.5 + 3.5, 0.5 + 3.5]);
+    weight[1] = 2;
+    beta[1] = 8;
+    tau[1] = 1;
+    expect(all()).toEqual([9, 0.5 + 1, 0.5]);
+  });
+
+  if (backend === 'js')
+    test('an array that is transferred takes no other with it', () => {
+      const [x, y, gone] = [smooth.float32([3]), smooth.float32(1), smooth.float32(1)];
+      structuredClone(gone, { transfer: [gone.buffer as ArrayBuffer] });
+      expect(smooth.l1Loss(x, y)).toBe(3);
+      expect(smooth.l1Loss(f32(2), y)).toBe(2);
+      expect(thrown(() => smooth.l1Loss(gone, y))).toMatch(/^TypeError: l1Loss: input is detached/);
+    });
+});
+
+describe.each(backends)('%s: options of any kind', (_, smooth) => {
+  const [x, y] = [f32(3, 0), f32(0, 0)];
+
+  test('inherited ones, getters, and those of an object without a prototype count', () => {
+    class Options {
+      get beta() {
+        return 4;
+      }
+      get reduction() {
+        return 'sum' as const;
+      }
+    }
+    const own = { beta: 4, reduction: 'sum' } as const;
+    for (const options of [
+      own,
+      new Options(),
+      Object.create(own),
+      Object.assign(Object.create(null), own),
+    ])
+      expect(smooth.smoothL1Loss(x, y, options)).toBe(1.125);
+    expect(new smooth.SmoothL1Loss(new Options()).forward(x, y)).toBe(1.125);
+  });
+
+  test.each<[string, unknown]>([
+    ['a Map', new Map([['beta', 4]])],
+    ['a Date', new Date(0)],
+    ['a Promise', Promise.resolve({})],
+    ['a Set', new Set()],
+    ['a RegExp', /x/],
+  ])('%s is none', (described, options) => {
+    const text = `TypeError: smoothL1Loss: options must be an object, got ${described}`;
+    expect(thrown(() => smooth.smoothL1Loss(x, y, options as never))).toBe(text);
+  });
+
+  test('an option that a function does not have is an error where it is inherited, too', () => {
+    class Options {
+      get delta() {
+        return 4;
+      }
+    }
+    expect(thrown(() => smooth.smoothL1Loss(x, y, new Options() as never))).toMatch(
+      /^TypeError: smoothL1Loss: there is no option "delta"/,
+    );
+    expect(thrown(() => smooth.smoothL1Loss(x, y, Object.create({ nonsense: 1 })))).toMatch(
+      /^TypeError: smoothL1Loss: there is no option "nonsense"/,
+    );
+  });
+
+  test('the name that is nearest is offered', () => {
+    expect(thrown(() => smooth.smoothL1Loss(x, y, { weigth: 2 } as never))).toMatch(
+      /^TypeError: smoothL1Loss: there is no option "weigth"; did you mean weight\? There are beta, /,
+    );
+    expect(thrown(() => smooth.smoothL1Loss(x, y, { colour: 2 } as never))).toMatch(
+      /no option "colour"; there are beta, /,
+    );
+  });
+
+  test('what Object.prototype has been given is no option', () => {
+    const { prototype } = Object as unknown as { prototype: Arrays };
+    const call = () => [
+      smooth.smoothL1Loss(x, y),
+      smooth.smoothL1Loss(x, y, {}),
+      smooth.smoothL1Loss(x, y, { reduction: 'sum' }),
+      new smooth.SmoothL1Loss({ reduction: 'sum' }).forward(x, y, {}),
+    ];
+    const before = call();
+    prototype.helper = () => 1;
+    Object.defineProperty(prototype, 'beta', { value: 4, configurable: true });
+    try {
+      expect(call()).toEqual(before);
+      expect(smooth.smoothL1Loss(x, y, { beta: 4, reduction: 'sum' })).toBe(1.125);
+    } finally {
+      delete prototype.helper;
+      delete prototype.beta;
+    }
+  });
+
+  test('a function finds its plan again only for options like those before', () => {
+    const { smoothL1Loss } = smooth;
+    expect(smoothL1Loss(x, y, { beta: 4, reduction: 'sum' })).toBe(1.125);
+    expect(smoothL1Loss(x, y, { beta: 2, reduction: 'sum' })).toBe(2);
+    expect(smoothL1Loss(x, y, { reduction: 'sum' })).toBe(2.5);
+    expect(smoothL1Loss(x, y, { sigma: 0.5, reduction: 'sum' })).toBe(1.125);
+    expect(smoothL1Loss(x, y, { beta: 4, reduction: 'sum', scale: 2 })).toBe(2.25);
+    expect(smoothL1Loss(x, y, { beta: 4, reduction: 'sum', weight: 3 })).toBe(3.375);
+    expect(smoothL1Loss(x, y, { beta: 4, reduction: 'sum', weight: f32(2, 0) })).toBe(2.25);
+    expect(smoothL1Loss(x, y, { beta: 4, reduction: 'sum', insideWeights: f32(2, 0) })).toBe(4);
+    expect(smoothL1Loss(x, y, { beta: 4 })).toBe(0.5625);
+    for (const rowLength of [1, 2])
+      expect(smoothL1Loss(x, y, { reduction: 'rows', rowLength }).length).toBe(2 / rowLength);
+  });
+
+  test.each(withOptions)(
+    '%s: a wrong option is found after a right one of the same kind',
+    (_, fn) => {
+      const arrays = arraysFor((values) => values.slice());
+      const options = fn.isDistance ? {} : { weight: f32(1, 1, 1, 1, 1, 1) };
+      fn.call(smooth, arrays, options);
+      if (fn.isDistance || fn.says.startsWith('new')) return;
+      expect(thrown(() => fn.call(smooth, arrays, { weight: new Float64Array(6) }))).toMatch(
+        /^TypeError: \w+: weight must be a number, a Float32Array, /,
+      );
+    },
+  );
+});
+
+test('more losses than there are jobs: each call has its own words', () => {
+  const smooth = fresh();
+  const [x, y] = [smooth.float32([3, 0.5]), smooth.float32(2)];
+  const losses = Array.from(
+    { length: 40 },
+    (_, i) => new smooth.HuberLoss({ delta: i / 8, reduction: 'sum' }),
+  );
+  const wanted = losses.map((loss) => loss.forward(x.slice(), y.slice()));
+  for (let round = 0; round < 3; round++)
+    for (const [i, loss] of losses.entries()) expect(loss.forward(x, y)).toBe(wanted[i]);
+  expect(new Set(wanted).size).toBeGreaterThan(20);
+});
+
+test('two kernels in one realm have memories of their own', () => {
+  const [a, b] = [fresh({ backend: 'wasm-shared' }), fresh({ backend: 'wasm', capacity: 2 ** 20 })];
+  const [x, y] = [a.float32([5]), b.float32([2])];
+  expect(x.buffer).not.toBe(y.buffer);
+  const before = [a.copiedBytes(), b.copiedBytes()];
+  expect(a.l1Loss(x, y)).toBe(3);
+  expect(b.l1Loss(x, y)).toBe(3);
+  expect([a.copiedBytes(), b.copiedBytes()]).toEqual(before.map((bytes) => bytes + 4));
+  a.free(x);
+  b.free(y);
+});
+
+test('load: options that the backend has no use for are errors', () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 4 });
+  for (const [name, value] of Object.entries({ memory, capacity: 2 ** 20 }))
+    expect(thrown(() => fresh({ backend: 'js', [name]: value }))).toBe(
+      `TypeError: load: ${name} has no use with backend "js", which has no memory of its own`,
+    );
+  const smooth = fresh({ backend: 'wasm-shared', capacity: 2 ** 20 });
+  expect(thrown(() => smooth.float32(2 ** 19))).toMatch(/cannot grow that much/);
+});
