@@ -370,6 +370,8 @@ run_linters() {
   cargo clippy --locked --all-targets --quiet -- -D warnings || fail "clippy complains: see above"
   RUSTFLAGS=$wasm_flags cargo clippy --locked --lib --target $TARGET --quiet -- -D warnings ||
     fail "clippy complains about the code for $TARGET: see above"
+  cargo clippy --locked --manifest-path bench/native/Cargo.toml --target-dir target/bench-native --quiet -- -D warnings ||
+    fail "clippy complains about bench/native: see above"
   say "biome"
   biome check --error-on-warnings || fail "biome complains; this mends what can be mended by itself: npm run format"
   say "tsc"

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util';
 import { Presets, SingleBar } from 'cli-progress';
 import { setNumThreads } from 'smooth-l1';
 import { accuracy } from './accuracy.ts';
+import { callCosts } from './calls.ts';
 import { writeCharts } from './charts.ts';
 import { type Contender, FAR } from './contender.ts';
 import { bundleSizes, coldStarts, sizeCurve } from './cost.ts';
@@ -23,11 +24,11 @@ import { onnxRuntime } from './peers/onnx.ts';
 import { tensorFlow } from './peers/tfjs.ts';
 import { nativeContenders, removePool, torchContenders, writePool } from './remote.ts';
 import { report } from './report.ts';
-import { type Results, type Skipped, short } from './results.ts';
+import { type Results, type Skipped, short, toJson } from './results.ts';
 import { hold, otherRaces, type Race, randomRaces, samplesOf, threadedRaces } from './speed.ts';
 import { targetLines } from './targets.ts';
 
-const SECTIONS = 'speed,threads,paths,sizes,accuracy,cost';
+const SECTIONS = 'speed,threads,paths,calls,sizes,accuracy,cost';
 const HELP = `npm run bench -- [options]
 
   --quick            fewer sizes and rounds: a few minutes, for a look
@@ -37,6 +38,7 @@ const HELP = `npm run bench -- [options]
   --rounds N         rounds of each race (default: 15, quick: 5)
   --node MAJOR       in that version of Node, from bench/peers
   --no-peers         only what this engine runs by itself: nothing is installed or built
+  --baseline DIR     calls beside those of the index.js of another build
   --charts           draw docs/images/bench-*.svg from this run
 
 PYTHON names the Python that has PyTorch (default: python3).
@@ -51,6 +53,7 @@ const { values: options } = parseArgs({
     contenders: { type: 'string', default: '' },
     rounds: { type: 'string' },
     node: { type: 'string' },
+    baseline: { type: 'string' },
     peers: { type: 'boolean', default: true },
     charts: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -167,6 +170,7 @@ async function run(): Promise<Results> {
 
   const bar = progress(
     samplesOf([...speed, ...threaded, ...weighted], effort) +
+      (wanted.has('calls') ? 84 : 0) +
       (wanted.has('sizes') ? curve.length * rounds : 0) +
       (wanted.has('accuracy') ? lengths.length * contenders.length : 0) +
       (wanted.has('cost') ? 4 * rounds : 0) +
@@ -180,6 +184,9 @@ async function run(): Promise<Results> {
       speed: await raced(speed),
       threaded: await raced(threaded),
       paths: await raced(weighted),
+      calls: wanted.has('calls')
+        ? await callCosts(pool, effort, options.baseline, (what) => bar.step(1, what))
+        : [],
       sizes: wanted.has('sizes')
         ? await sizeCurve(curve, pool, movesBytes, where, effort, (what) => bar.step(rounds, what))
         : [],
@@ -210,7 +217,7 @@ function save(results: Results): string {
   const name = `${date}-${cpu}-${engine}`.toLowerCase().replace(/\(r\)|\(tm\)/g, '');
   const base = join(folder, name.replace(/[^a-z0-9.]+/g, '-').replace(/-+$/, ''));
   mkdirSync(folder, { recursive: true });
-  writeFileSync(`${base}.json`, `${JSON.stringify(results, null, 1)}\n`);
+  writeFileSync(`${base}.json`, toJson(results));
   writeFileSync(`${base}.md`, report(results));
   return base;
 }
@@ -231,6 +238,13 @@ function show(results: Results): void {
       console.log(`${name.padEnd(44)}${cells.join('')}`);
     }
   }
+  if (results.calls.length > 0)
+    console.log('\nOne call: ns; naive JavaScript and the baseline in times of it\n');
+  for (const { kind, n, ns, naive, baseline } of results.calls)
+    console.log(
+      `${kind.padEnd(36)}${short(n).padStart(6)}${ns.toFixed(0).padStart(8)}` +
+        [naive, baseline].map((x) => (x?.toPrecision(3) ?? '').padStart(8)).join(''),
+    );
   console.log('\nTargets\n');
   for (const line of targetLines(results)) console.log(line);
 }

@@ -40,18 +40,33 @@ export function report(results: Results): string {
   lines.push('', '## Targets', '', ...table(targetRows(results), ['', 'target', 'measured']));
   lines.push('', '## Weights and masks, beside the plain call', '');
   lines.push(...table(paths.map(pathCells), PATH_HEAD));
+  lines.push(...callSection(results));
   lines.push(...sizeSection(results), ...accuracySection(results), ...costSection(results));
   lines.push(...engineSection(results.engines));
-  lines.push('', '## Every row', '');
-  lines.push(
-    `GB/s are useful bytes: what the operation cannot do without. Forward reads ${BYTES.forward} bytes an element. Backward and fused read 8 and write 4, and out of the second-level cache a store first reads its line, another 4; GB/s count that only there. Passes and bytes are what a contender moves, counted from its source, stores with their reads.`,
-  );
-  lines.push('', ...table([...speed, ...threaded].map(rowCells), ROW_HEAD));
   if (skipped.length > 0) {
     lines.push('', '## Left out', '');
     lines.push(...table(skippedCells(skipped), ['what', 'why']));
   }
   return `${lines.join('\n')}\n`;
+}
+
+function callSection({ calls }: Results): string[] {
+  if (calls.length === 0) return [];
+  const cells = calls.map(({ kind, n, ns, naive, baseline }) => [
+    kind,
+    short(n),
+    ns.toFixed(0),
+    naive === undefined ? '' : digits(naive),
+    baseline === undefined ? '' : digits(baseline),
+  ]);
+  return [
+    '',
+    '## What one call costs',
+    '',
+    'Arrays in the kernel\'s memory unless staged. "naive" is the loop in JavaScript that computes the same, and "before" the other build of `--baseline`, both in times of this one.',
+    '',
+    ...table(cells, ['call', 'elements', 'ns', 'naive', 'before']),
+  ];
 }
 
 function title(operation: string): string {
@@ -80,40 +95,6 @@ function ratioTable(rows: readonly Row[]): string[] {
     }),
   ]);
   return table(cells, ['', ...head]);
-}
-
-const ROW_HEAD = [
-  'operation',
-  'data',
-  'elements',
-  'fits',
-  'threads',
-  'contender',
-  'times ours',
-  'ns/element',
-  '±',
-  'GB/s',
-  'passes',
-  'bytes/element',
-];
-function rowCells(row: Row): string[] {
-  const { operation, data, n, regime, threads, contender, ratio, ns, spread, cost } = row;
-  const isNear = regime === 'L1' || regime === 'L2';
-  const useful = operation !== 'forward' && isNear ? 12 : BYTES[operation];
-  return [
-    operation,
-    data,
-    short(n),
-    regime,
-    String(threads),
-    contender,
-    digits(ratio),
-    digits(ns / n),
-    `${(50 * spread).toFixed(0)} %`,
-    digits((useful * n) / ns),
-    String(cost.passes),
-    String(cost.bytes),
-  ];
 }
 
 const PATH_HEAD = [

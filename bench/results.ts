@@ -48,6 +48,17 @@ export interface BundleSize {
   readonly gzipped: number;
 }
 
+/** What one call costs, however little it computes. */
+export interface CallRow {
+  readonly kind: string;
+  readonly n: number;
+  /** Nanoseconds, the median. */
+  readonly ns: number;
+  /** Times as long as this call: the naive loop, and the call in the build of `--baseline`. */
+  readonly naive?: number;
+  readonly baseline?: number;
+}
+
 export interface EngineRow extends Sample {
   readonly engine: string;
   readonly contender: string;
@@ -69,12 +80,25 @@ export interface Results {
   readonly threaded: readonly Row[];
   /** Weighted and masked calls beside the plain one. */
   readonly paths: readonly Row[];
+  readonly calls: readonly CallRow[];
   readonly sizes: readonly SizeRow[];
   readonly accuracy: readonly AccuracyRow[];
   readonly cold: readonly ColdStart[];
   readonly bundles: readonly BundleSize[];
   readonly engines: readonly EngineRow[];
   readonly skipped: readonly Skipped[];
+}
+
+/** The results as JSON: one row a line, and four digits, which is more than a round repeats. */
+export function toJson(results: Results): string {
+  const four = (_: string, value: unknown) =>
+    typeof value === 'number' && !Number.isInteger(value) ? Number(value.toPrecision(4)) : value;
+  const fields = Object.entries(results).map(([name, value]) => {
+    if (!Array.isArray(value)) return `"${name}": ${JSON.stringify(value, four)}`;
+    const rows = value.map((row) => `\n${JSON.stringify(row, four)}`);
+    return `"${name}": [${rows.join()}]`;
+  });
+  return `{\n${fields.join(',\n')}\n}\n`;
 }
 
 export const OURS = 'smooth-l1';
