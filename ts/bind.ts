@@ -152,7 +152,7 @@ export class Binding {
     return this.#calls;
   }
 
-  /** Takes an array. One that the kernel made says in 2 ns how long it is, and where. */
+  /** Takes an array. One that the kernel made says at once how long it is, and where. */
   take(at: number, array: unknown, home: Home): void {
     const bound = this.bounds[at] as Bound;
     this.#taken |= 1 << at;
@@ -305,8 +305,8 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   if (stage === undefined || isHome) return;
   // Curves are made of thresholds, which are not copied themselves.
   if (at < slot.THRESHOLD) binding.isStaged = true;
-  // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. That takes
-  // 80 ns, and an array that is copied at once goes without.
+  // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. An array
+  // that is copied at once goes without: a view would be a good part of a short call.
   if (length > PIECE || (length > SHORT && !(buffer instanceof ArrayBuffer))) binding.view(bound);
 }
 

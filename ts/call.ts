@@ -32,7 +32,7 @@ export function compute(
   const job = kernel.jobOf(plan);
   const { binding } = job;
   try {
-    // The same arrays again, as in a training loop: half of the time of a call of 16 elements.
+    // The same arrays again, as in a training loop: it saves a fifth of a call of 16 elements.
     if (!binding.isSame(given, input, target, upstream, direction, gradInput, out))
       bind(kernel, plan, job, given, input, target, upstream, direction, gradInput, out);
     if (plan.hasColumns) placeCurves(kernel, plan, job);

@@ -54,7 +54,7 @@ export interface Helpers {
   release(offsets: number[]): void;
 }
 
-/** Jobs whose words are kept. A loop over a few losses finds its words in place: 80 ns a call. */
+/** Jobs whose words are kept. A loop over a few losses finds its words in place. */
 const JOBS = 16;
 
 /** What a kernel is made of. */

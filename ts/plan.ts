@@ -399,7 +399,7 @@ export class Plan {
   }
 }
 
-/** The curves of all columns, as they were last: making them takes 40 ns a column. */
+/** The curves of all columns, as they were last: a call makes those anew that have changed. */
 class Columns {
   readonly #plan: Plan;
   readonly #thresholds: Float32Array;

@@ -8,7 +8,7 @@ import { PIECE } from './units.ts';
 
 /** A piece, and 16 floats more, which keep the slots off each other's cache sets. */
 const SLOT_BYTES = 4 * (PIECE + 16);
-/** Up to here a loop takes less time than a call of `set`, which is 40 ns. */
+/** Up to here a loop takes less time than a call of `set`. */
 export const SHORT = 64;
 
 export class Stage {

@@ -30,7 +30,7 @@ export function walk(
   sums.count = 0;
   const hasRows = (wanted & want.ROWS) !== 0;
   if (n <= CHUNK && !hasRows && !job.binding.isStaged) {
-    // One run is all there is: it saves 5 ns of a call.
+    // One run is all there is: it saves a 12th of a call of 16 elements.
     job.want(wanted, counted);
     job.point(wanted);
     kernel.runChunk(job, 0, n);
