@@ -3,7 +3,7 @@
 //
 // User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
 // and nowhere after that. The other facts of each array are read once, by the engine's own getters.
-import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf } from './check.ts';
+import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf, isOrdinary } from './check.ts';
 import { layout } from './generated/job.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
@@ -307,7 +307,7 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   if (at < slot.THRESHOLD) binding.isStaged = true;
   // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. An array
   // that is copied at once goes without: a view would be a good part of a short call.
-  if (length > PIECE || (length > SHORT && !(buffer instanceof ArrayBuffer))) binding.view(bound);
+  if (length > PIECE || (length > SHORT && !isOrdinary(buffer))) binding.view(bound);
 }
 
 function lengthsDiffer(plan: Plan, bounds: readonly Bound[]): RangeError {

@@ -48,6 +48,11 @@ export function bufferOf(array: ArrayBufferView): ArrayBufferLike {
   return getBuffer.call(array) as ArrayBufferLike;
 }
 
+/** True for an `ArrayBuffer` of this realm. `instanceof` could run code of the user's. */
+export function isOrdinary(buffer: ArrayBufferLike): boolean {
+  return Object.getPrototypeOf(buffer) === ArrayBuffer.prototype;
+}
+
 /** Where in its buffer an array is, whatever it says of itself. */
 export function byteOffsetOf(array: ArrayBufferView): number {
   return getByteOffset.call(array) as number;

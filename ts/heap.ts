@@ -2,6 +2,7 @@
 //
 // A heap hands out only what it grew itself, or what it made: several threads may each have a heap
 // over one shared memory, and growing is the only thing that they do in common.
+import { isOrdinary } from './check.ts';
 
 export const PAGE = 65536;
 /** Keeps each array off the cache lines of the others. */
@@ -115,7 +116,7 @@ export class Heap implements Home {
       return buffer === this.u8.buffer;
     }
     // Most are ordinary. The buffer's prototype is asked, which runs no code of the user.
-    if (Object.getPrototypeOf(buffer) === ArrayBuffer.prototype) return false;
+    if (isOrdinary(buffer)) return false;
     if (this.#buffers.has(buffer)) return true;
     if (this.#strangers.has(buffer)) return false;
     if (buffer === this.#store.memory.buffer) this.#view(buffer);
