@@ -430,7 +430,7 @@ export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
   if (place !== own.place) job.forget();
   own.place = place;
   stage.write(curves, place);
-  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage.copied += 4 * length;
+  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage.countRead(length);
 }
 
 /**

@@ -50,6 +50,11 @@ export class Stage {
     this.copied += n;
   }
 
+  /** Counts floats elsewhere of which something was made, as if they were copied. */
+  countRead(floats: number): void {
+    this.copied += 4 * floats;
+  }
+
   /** Writes what was made for the call, and is no copy. */
   write(values: Float32Array, place: number): void {
     const { f32 } = this.#heap;
