@@ -1,16 +1,7 @@
 // Arrays and options that change, or run code of their own, while a call looks at them.
 import { describe, expect, test } from 'vitest';
 import { backends, fresh } from './backends.ts';
-import { type Arrays, arraysFor, f32, withOptions } from './functions.ts';
-
-const thrown = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    return String(error);
-  }
-  return 'nothing was thrown';
-};
+import { type Arrays, arraysFor, f32, thrown, withOptions } from './functions.ts';
 
 interface Growable extends SharedArrayBuffer {
   grow(bytes: number): void;

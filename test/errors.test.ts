@@ -16,23 +16,11 @@ import {
   places,
   results,
   thresholdsOf,
+  thrown,
   withArguments,
   withOptions,
 } from './functions.ts';
 
-/** What is thrown, and whether an array changed before. */
-function thrown(call: () => unknown, arrays: Arrays = {}): string {
-  const copies = Object.entries(arrays).map(
-    ([name, array]) => [name, String(array), array] as const,
-  );
-  try {
-    call();
-  } catch (error) {
-    const changed = copies.filter(([, before, array]) => String(array) !== before);
-    return String(error) + changed.map(([name]) => `; ${name} changed`).join('');
-  }
-  return 'nothing was thrown';
-}
 /** Compares texts, so that a failure shows all that differ. */
 class Texts {
   readonly #wrong: string[] = [];

@@ -206,3 +206,17 @@ export function callWith(
 
 export const withArguments = [...functions].filter(([, { args }]) => args.length > 0);
 export const withOptions = [...functions].filter(([name]) => name !== 'l1Distance');
+
+/** What is thrown, and whether an array changed before. */
+export function thrown(call: () => unknown, arrays: Arrays = {}): string {
+  const copies = Object.entries(arrays).map(
+    ([name, array]) => [name, String(array), array] as const,
+  );
+  try {
+    call();
+  } catch (error) {
+    const changed = copies.filter(([, before, array]) => String(array) !== before);
+    return String(error) + changed.map(([name]) => `; ${name} changed`).join('');
+  }
+  return 'nothing was thrown';
+}

@@ -7,20 +7,12 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
+import { thrown } from './functions.ts';
 import { expectSame } from './outcomes.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
 type Any = any;
 const MiB = 2 ** 20;
-
-const thrown = (call: () => unknown): string => {
-  try {
-    call();
-  } catch (error) {
-    return String(error);
-  }
-  return 'nothing was thrown';
-};
 
 /** How many bytes an error says are left. */
 function bytesLeft(smooth: Package): number {
