@@ -1,7 +1,18 @@
 // Arrays and options that change, or run code of their own, while a call looks at them.
 import { describe, expect, test } from 'vitest';
 import { backends, fresh } from './backends.ts';
-import { type Arrays, arraysFor, f32, thrown, withOptions } from './functions.ts';
+import {
+  type Arrays,
+  arraysFor,
+  baseOf,
+  callWith,
+  f32,
+  operandsOf,
+  places,
+  thrown,
+  withArguments,
+  withOptions,
+} from './functions.ts';
 
 interface Growable extends SharedArrayBuffer {
   grow(bytes: number): void;
@@ -282,4 +293,61 @@ test('load: options that the backend has no use for are errors', () => {
     );
   const smooth = fresh({ backend: 'wasm-shared', capacity: 2 ** 20 });
   expect(thrown(() => smooth.float32(2 ** 19))).toMatch(/cannot grow that much/);
+});
+
+// What is remembered of a call must be of no effect on the next: other arrays, and other values in them.
+describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
+  describe.each(places)('%s', (_, place) => {
+    const make = place(smooth);
+    /** Other values for an operand; quantiles are from 0 to 1. */
+    const others = (operand: string, values: Float32Array | Uint8Array) =>
+      values.map((x) => (operand === 'mask' ? 1 - x : operand === 'tau' ? 1 - x : x + 3));
+    const resultsOf = (arrays: Arrays, result: unknown): string =>
+      JSON.stringify([
+        typeof result === 'number' ? result : Array.from(result as Float32Array),
+        ...Object.values(arrays).map((array) => (array as number[]).toString()),
+      ]);
+
+    test.each(withArguments)('%s: another array, and other values in the same one', (_, fn) => {
+      for (const operand of operandsOf(fn)) {
+        // Results are places, not values.
+        if (/^(out|grad(Input|Target|InsideWeights|OutsideWeights))$/.test(operand)) continue;
+        const arrays = arraysFor(make);
+        const first = make(arrays[baseOf(operand)].slice());
+        const second = make(others(operand, arrays[baseOf(operand)].slice()));
+        const call = (operand_: unknown) =>
+          resultsOf(arrays, callWith(smooth, fn, arrays, { [operand]: operand_ }));
+        call(first);
+        const found = call(second);
+        // The values of the second in the place of the first.
+        first.set(second);
+        expect(call(first), `${operand}: values`).toBe(found);
+        // A call of another function uses the staging buffer in between.
+        smooth.l1Loss(f32(9, 9, 9, 9, 9, 9), f32(1, 2, 3, 4, 5, 6), {
+          insideWeights: { perColumn: f32(7, 8, 9) },
+          weight: { perColumn: f32(7, 8, 9) },
+          rowLength: 3,
+        });
+        expect(call(second), `${operand}: after another call`).toBe(found);
+        // As a kernel gives it that has seen nothing else.
+        const alone = fresh({ backend: smooth.backend });
+        const same = arraysFor((values) => values.slice());
+        const result = callWith(alone, fn, same, { [operand]: second.slice() });
+        expect(found, `${operand}: another array`).toBe(resultsOf(same, result));
+      }
+    });
+  });
+
+  test('an upstream array of the last call is not copied again', () => {
+    const loss = new smooth.L1Loss({ reduction: 'sum' });
+    const [x, y, out] = [f32(3, 3), f32(0, 0), f32(0, 0)];
+    const bytes = (call: () => unknown): number => {
+      const before = smooth.copiedBytes();
+      call();
+      return smooth.copiedBytes() - before;
+    };
+    const byNumber = bytes(() => loss.backward(1, x, y, { out }));
+    loss.backward(f32(1, 1), x, y, { out });
+    expect(bytes(() => loss.backward(1, x, y, { out }))).toBe(byNumber);
+  });
 });

@@ -56,7 +56,7 @@ export class Binding {
   isInPlace = false;
   /** Whether any of them is no array that the kernel made. */
   hasOthers = false;
-  /** Whether arrays that the kernel did not make may be kept for the next call: short ones, as they are. */
+  /** Whether arrays that the kernel did not make may be kept for the next call: short ones, as they are, of which nothing was copied yet. */
   #mayKeep = true;
   /** The slots that have an array, as bits, and those of the list. */
   #taken = 0;
@@ -90,7 +90,7 @@ export class Binding {
       this.#gradInput === gradInput &&
       this.#out === out &&
       (this.#given === given || given.hasArraysOf(this.#given)) &&
-      (this.#upstream === upstream || typeof upstream === 'number') &&
+      this.#upstream === (typeof upstream === 'number' ? undefined : upstream) &&
       this.#direction === direction &&
       (!this.hasOthers || this.#areOthersSame())
     );
@@ -101,6 +101,11 @@ export class Binding {
     for (const bound of this.list)
       if (bound.isOther && elements(bound.array as Values) !== bound.length) return false;
     return true;
+  }
+
+  /** Has the next call bind anew, since it must copy what this one has copied. */
+  mustRepeat(): void {
+    this.#mayKeep = false;
   }
 
   /** Keeps a plain view in place of an array that has to be cut, or may grow. */
@@ -126,7 +131,7 @@ export class Binding {
     this.#given = given;
     this.#input = input;
     this.#target = target;
-    // A number has no place in memory; an array is unlike any.
+    // A number has no place in memory: one is as good as another.
     this.#upstream = typeof upstream === 'number' ? undefined : upstream;
     this.#direction = direction;
     this.#gradInput = gradInput;
@@ -192,8 +197,11 @@ export class Binding {
 
   /** Lists what was taken, for the checks; throws if another call has begun since `call`. */
   collect(fn: string, call: number): void {
-    if (this.#calls !== call)
+    if (this.#calls !== call) {
+      // That call may have been remembered, and its arrays have been replaced since.
+      this.forget();
       throw new Error(`${fn}: an array's prototype called this package during the call`);
+    }
     if (this.#listed === this.#taken) return;
     this.list = this.bounds.filter((_, at) => this.#taken & (1 << at));
     this.#listed = this.#taken;
@@ -398,7 +406,8 @@ function overlap(plan: Plan, at: number, other: number): RangeError {
 }
 
 /** Finds a place for the arrays that are copied, and copies those that each piece needs in full. */
-function placeStaged(kernel: Kernel, plan: Plan, { list, n }: Binding): void {
+function placeStaged(kernel: Kernel, plan: Plan, binding: Binding): void {
+  const { list, n } = binding;
   const stage = kernel.stage as Stage;
   stage.open(plan.fn);
   for (const bound of list) {
@@ -406,6 +415,8 @@ function placeStaged(kernel: Kernel, plan: Plan, { list, n }: Binding): void {
     if (bound.layout === layout.COLUMN) {
       bound.place = placeFor(kernel, plan, bound.slot, bound.length, n);
       stage.copyFloatsIn(bound, 0, bound.length);
+      // Other calls use that place too, and the values may change.
+      binding.mustRepeat();
     } else bound.place = stage.placeOf(bound.slot);
   }
 }

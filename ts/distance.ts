@@ -3,7 +3,24 @@ import { compute } from './call.ts';
 import { checkNumber } from './check.ts';
 import { Caller } from './functions.ts';
 import { L1, SMOOTH_L1 } from './loss.ts';
-import { NONE, type OutOption, type Role, type SmoothL1Threshold } from './options.ts';
+import { NONE, type OutOption, type SmoothL1Threshold } from './options.ts';
+
+/** The sum of absolute differences under the name of a function, and its gradient. */
+const l1Sum = /* @__PURE__ */ new Caller('l1Distance', L1, 'distance');
+const lossSum = /* @__PURE__ */ new Caller('smoothL1OfDistance', L1, 'distance');
+const backwardSum = /* @__PURE__ */ new Caller('smoothL1OfDistanceBackward', L1, 'distance');
+const backwardGrad = /* @__PURE__ */ new Caller(
+  'smoothL1OfDistanceBackward',
+  L1,
+  'distanceBackward',
+);
+/** The options of the functions that have some. */
+const lossOptions = /* @__PURE__ */ new Caller('smoothL1OfDistance', SMOOTH_L1, 'distance');
+const backwardOptions = /* @__PURE__ */ new Caller(
+  'smoothL1OfDistanceBackward',
+  SMOOTH_L1,
+  'distanceBackward',
+);
 
 /**
  * The L1 distance of two vectors, `sum |p_i - q_i|`.
@@ -16,7 +33,7 @@ import { NONE, type OutOption, type Role, type SmoothL1Threshold } from './optio
  * ```
  */
 export function l1Distance(p: Float32Array, q: Float32Array): number {
-  return distanceOf('l1Distance', p, q);
+  return l1Sum.forward(p, q, undefined) as number;
 }
 
 /**
@@ -38,7 +55,7 @@ export function smoothL1OfDistance(
   q: Float32Array,
   options?: SmoothL1Threshold,
 ): number {
-  return ofDistance('smoothL1OfDistance', 'distance', p, q, options).loss;
+  return ofDistance(lossOptions, lossSum, p, q, options).loss;
 }
 
 /**
@@ -61,24 +78,23 @@ export function smoothL1OfDistanceBackward(
   q: Float32Array,
   options?: SmoothL1Threshold & OutOption,
 ): Float32Array {
-  const fn = 'smoothL1OfDistanceBackward';
-  checkNumber(fn, 'gradOutput', gradOutput);
-  const { slope, out } = ofDistance(fn, 'distanceBackward', p, q, options);
-  const plan = new Caller(fn, L1, 'distanceBackward').plan(NONE);
+  checkNumber('smoothL1OfDistanceBackward', 'gradOutput', gradOutput);
+  const { slope, out } = ofDistance(backwardOptions, backwardSum, p, q, options);
+  const plan = backwardGrad.plan(NONE);
   return compute(plan, NONE, p, q, gradOutput * slope, undefined, out, undefined) as Float32Array;
 }
 
-function distanceOf(fn: string, p: Float32Array, q: Float32Array): number {
-  const plan = new Caller(fn, L1, 'distance').plan(NONE);
-  return compute(plan, NONE, p, q, 1, undefined, undefined, undefined) as number;
-}
-
 /** Smooth L1 of one number from 0, in f64. */
-function ofDistance(fn: string, role: Role, p: Float32Array, q: Float32Array, options: unknown) {
-  const caller = new Caller(fn, SMOOTH_L1, role);
+function ofDistance(
+  caller: Caller,
+  sum: Caller,
+  p: Float32Array,
+  q: Float32Array,
+  options: unknown,
+) {
   const given = caller.read(options);
   const beta = caller.plan(given).threshold as number;
-  const distance = distanceOf(fn, p, q);
+  const distance = sum.forward(p, q, undefined) as number;
   const slope = distance < beta ? distance / beta : Math.sign(distance);
   const half = beta === Infinity ? 0 : beta / 2;
   const loss = distance < beta ? (distance * slope) / 2 : distance - half;

@@ -274,6 +274,10 @@ export class Given {
   /** True if these options have the same arrays as `other`, beside `out` and `gradOutput`. */
   hasArraysOf(other: Given): boolean {
     return (
+      this.beta === other.beta &&
+      this.sigma === other.sigma &&
+      this.delta === other.delta &&
+      this.tau === other.tau &&
       this.insideWeights === other.insideWeights &&
       this.outsideWeights === other.outsideWeights &&
       this.weight === other.weight &&
@@ -336,7 +340,7 @@ const { prototype } = Object;
 const { hasOwnProperty: hasOwn, toString: tagOf } = prototype;
 
 /** Throws for what is no object of options. An instance of a class may be one, a Map is none. */
-export function checkObject(fn: string, options: unknown): asserts options is object {
+function checkObject(fn: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null) {
     if (Object.getPrototypeOf(options) === prototype) return;
     const tag = tagOf.call(options);
