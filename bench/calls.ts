@@ -3,7 +3,7 @@
 
 import { pathToFileURL } from 'node:url';
 import * as own from 'smooth-l1';
-import { loopOf, type Run } from './contender.ts';
+import { timed } from './contender.ts';
 import type { Pool } from './data.ts';
 import { type Effort, race } from './measure.ts';
 import type { CallRow } from './results.ts';
@@ -45,16 +45,6 @@ export async function callCosts(
     }
   }
   return rows;
-}
-
-function timed(call: () => unknown): Run {
-  const loop = loopOf(call, [undefined]);
-  const time = (calls: number) => {
-    const start = performance.now();
-    loop(calls);
-    return performance.now() - start;
-  };
-  return { time, check: () => undefined, dispose: () => {} };
 }
 
 /** Every kind of call, on arrays of the kernel unless it says staged. */

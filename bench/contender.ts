@@ -117,3 +117,14 @@ export function loopOf<W>(call: (window: W) => unknown, windows: readonly W[]) {
   );
   return make(call, windows) as (calls: number) => unknown;
 }
+
+/** A run of a call that needs no check. */
+export function timed(call: () => unknown): Run {
+  const loop = loopOf(call, [undefined]);
+  const time = (calls: number) => {
+    const start = performance.now();
+    loop(calls);
+    return performance.now() - start;
+  };
+  return { time, check: () => undefined, dispose: () => {} };
+}

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { buildSync } from 'esbuild';
 import { float32, free, SmoothL1Loss, setNumThreads } from 'smooth-l1';
-import { loopOf, type Run } from './contender.ts';
+import { timed } from './contender.ts';
 import type { Pool } from './data.ts';
 import { branchFreeForward } from './javascript.ts';
 import type { Limit } from './limit.ts';
@@ -63,16 +63,6 @@ function repeat(from: Float32Array, to: Float32Array): void {
   for (let i = 0; i < to.length; i += from.length) {
     to.set(from.subarray(0, Math.min(from.length, to.length - i)), i);
   }
-}
-
-function timed(call: () => unknown): Run {
-  const loop = loopOf(call, [undefined]);
-  const time = (calls: number) => {
-    const start = performance.now();
-    loop(calls);
-    return performance.now() - start;
-  };
-  return { time, check: () => undefined, dispose: () => {} };
 }
 
 // ---- cold start -------------------------------------------------------------------------------
