@@ -55,6 +55,15 @@ const cases: [string, Partial<Call>][] = [
     { ...weights, reduction: 'mean', divisor: 'weights', gradOutput: 3 },
   ],
   [
+    'a mean over weights whose sum is negative',
+    {
+      insideWeights: inside,
+      outsideWeights: outside.map((weight) => -weight),
+      reduction: 'mean',
+      divisor: 'weights',
+    },
+  ],
+  [
     'a mean over a least divisor',
     { ...weights, reduction: 'mean', divisor: 'weights', minDivisor: 64 },
   ],

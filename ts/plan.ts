@@ -139,7 +139,7 @@ export class Plan {
         ? given.divisor
         : this.#oneOf('divisor', DIVISORS, given.divisor, 'elements');
     const minDivisor = this.#number('minDivisor', given.minDivisor);
-    this.minDivisor = minDivisor ?? 0;
+    this.minDivisor = minDivisor ?? -Infinity;
     this.zeroOnZero = this.#oneOf('onZeroDivisor', ON_ZERO, given.onZeroDivisor, 'nan') === 'zero';
     this.forbidsCopy = this.#oneOf('copy', COPY, given.copy, 'allow') === 'throw';
     for (const name of ['out', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights'] as const)
