@@ -69,6 +69,7 @@ export class Plan {
   readonly words = new Uint32Array(JOB_WORDS);
 
   readonly reduction: Reduction;
+  readonly isMean: boolean;
   readonly scale: number;
   /** 0: the arrays are no rows. */
   readonly rowLength: number;
@@ -92,6 +93,8 @@ export class Plan {
   readonly want: number;
   /** Whether something else than losses is computed, which is divided as they are. */
   readonly isGradient: boolean;
+  /** Whether the result is the derivative to the threshold. */
+  readonly isThresholdGrad: boolean;
   /** Whether the losses are one sum for each row. */
   readonly hasRows: boolean;
   /** Whether the losses are an array. */
@@ -126,6 +129,7 @@ export class Plan {
     const isDistance = role === 'distance' || role === 'distanceBackward';
     const reduction = this.#oneOf('reduction', REDUCTIONS, given.reduction, 'mean');
     this.reduction = isDistance ? 'sum' : reduction;
+    this.isMean = this.reduction === 'mean';
     this.scale = this.#number('scale', given.scale) ?? 1;
     this.outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
     const outsideWeights = given[this.outsideName];
@@ -157,7 +161,7 @@ export class Plan {
       given.gradInsideWeights !== undefined ||
       given.gradOutsideWeights !== undefined ||
       this.hasColumns;
-    const isMean = this.reduction === 'mean';
+    const { isMean } = this;
     const makesLoss = role === 'forward' || role === 'withGrad' || role === 'distance';
     this.hasRows = makesLoss && this.reduction === 'rows';
     this.isLossArray = makesLoss && (this.reduction === 'none' || this.reduction === 'rows');
@@ -166,6 +170,7 @@ export class Plan {
     if (makesLoss)
       this.want |=
         this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : want.SUM;
+    this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
     this.counted = isMean ? countOf(this.divisor) : count.NOTHING;
     this.isGradient = (this.want & ~(want.SUM | want.STORE | want.ROWS)) !== 0;
@@ -241,8 +246,9 @@ export class Plan {
     checkArray(this.fn, this.nameOf(at), value, type, wanted);
   }
 
-  /** What the sum is divided by, for `n` elements and what was counted. */
+  /** What the sum is divided by, for `n` elements and what was counted: 1 unless it is a mean. */
   divisorFor(n: number, counted: number): number {
+    if (!this.isMean) return 1;
     const { divisor } = this;
     const value =
       this.counted !== count.NOTHING

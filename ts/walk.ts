@@ -2,7 +2,7 @@
 // copied through the staging buffer, together with other threads where that pays.
 
 import type { Bound } from './bind.ts';
-import { layout, want } from './generated/job.ts';
+import { count, layout, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
 import { type Plan, slot } from './plan.ts';
@@ -15,7 +15,10 @@ export class Sums {
   count = 0;
 }
 
-/** Computes what is wanted, and counts, for all elements. The sums are in `kernel.sums` then. */
+/**
+ * Computes what is wanted, and counts, for all elements. The sums are in `kernel.sums` then; a pass that
+ * counts nothing leaves the last count.
+ */
 export function walk(
   kernel: Kernel,
   plan: Plan,
@@ -25,23 +28,21 @@ export function walk(
   counted: number,
 ): void {
   const { sums } = kernel;
-  const { rowLength } = plan;
   sums.loss = 0;
-  sums.count = 0;
+  if (counted !== count.NOTHING) sums.count = 0;
   const hasRows = (wanted & want.ROWS) !== 0;
   if (n <= CHUNK && !hasRows && !job.binding.isStaged) {
     // One run is all there is: it saves a 12th of a call of 16 elements.
     job.want(wanted, counted);
     job.point(wanted);
     kernel.runChunk(job, 0, n);
-    return;
-  }
-  if (hasRows && rowLength > CHUNK) {
+  } else if (hasRows && plan.rowLength > CHUNK) {
     walkLongRows(kernel, plan, job, n, wanted, counted);
-    return;
+  } else {
+    job.want(wanted, counted);
+    const chunk = hasRows ? CHUNK - (CHUNK % plan.rowLength) : CHUNK;
+    range(kernel, plan, job, 0, n, chunk, wanted);
   }
-  job.want(wanted, counted);
-  range(kernel, plan, job, 0, n, hasRows ? CHUNK - (CHUNK % rowLength) : CHUNK, wanted);
 }
 
 /** The same for rows longer than a chunk: each is a sum like any other. */
