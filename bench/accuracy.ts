@@ -1,35 +1,27 @@
 // How far a mean is from the exact one, as the arrays grow.
 
+import { fsum } from 'd3-array';
+import { progress } from '../demo/progress.ts';
 import { value } from '../test/oracle.ts';
-import type { Contender, Task } from './contender.ts';
+import type { Task } from './contender.ts';
 import type { Pool } from './data.ts';
 import type { AccuracyRow } from './results.ts';
+import type { Section } from './section.ts';
 
-/** The mean of the losses in doubles, added up with Neumaier's correction: right to 1e-15. */
+/** The mean of the losses in doubles, added up without rounding. */
 function exactMean({ input, target, beta }: Pool, n: number): number {
-  let sum = 0;
-  let lost = 0;
-  for (let i = 0; i < n; i++) {
-    const loss = value('smoothL1', beta, input[i]! - target[i]!);
-    const next = sum + loss;
-    lost += Math.abs(sum) >= loss ? sum - next + loss : loss - next + sum;
-    sum = next;
-  }
-  return (sum + lost) / n;
+  return fsum(input.subarray(0, n), (x, i) => value('smoothL1', beta, x - target[i]!)) / n;
 }
 
-export async function accuracy(
-  contenders: readonly Contender[],
-  sizes: readonly number[],
-  pool: Pool,
-  onDone: (what: string) => void,
-): Promise<AccuracyRow[]> {
+export const accuracy: Section = async ({ contenders, pool, isQuick }) => {
+  const lengths = Array.from({ length: isQuick ? 6 : 9 }, (_, k) => 2 ** (10 + 2 * k));
+  const bar = progress('accuracy', lengths.length * contenders.length);
   const rows: AccuracyRow[] = [];
-  for (const n of sizes) {
+  for (const n of lengths) {
     const exact = exactMean(pool, n);
     const task: Task = { operation: 'forward', n, windows: 1, threads: 1, pool };
     for (const contender of contenders) {
-      onDone(`accuracy of ${contender.name}`);
+      bar.step(1, contender.name);
       if (n > (contender.largest ?? 2 ** 24)) continue;
       try {
         const run = await contender.prepare(task);
@@ -44,5 +36,6 @@ export async function accuracy(
       }
     }
   }
-  return rows;
-}
+  bar.stop();
+  return { accuracy: rows };
+};

@@ -1,45 +1,56 @@
 // The one command: npm run bench. See README.md for what it measures, and how.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { Presets, SingleBar } from 'cli-progress';
 import { setNumThreads } from 'smooth-l1';
 import { accuracy } from './accuracy.ts';
-import { callCosts } from './calls.ts';
+import { calls } from './calls.ts';
 import { writeCharts } from './charts.ts';
 import { type Contender, FAR } from './contender.ts';
-import { bundleSizes, coldStarts, sizeCurve } from './cost.ts';
+import { cost, sizeCurve } from './cost.ts';
 import { randomPool } from './data.ts';
 import { engines } from './engines.ts';
-import { flightsPool } from './flights.ts';
-import { branchFree, naive, object, plainFunction, staged } from './javascript.ts';
+import { branchFree, naive, object, staged } from './javascript.ts';
 import { limit } from './limit.ts';
 import { machine, regime } from './machine.ts';
 import type { Effort } from './measure.ts';
-import { paths } from './paths.ts';
 import { onnxRuntime } from './peers/onnx.ts';
 import { tensorFlow } from './peers/tfjs.ts';
 import { nativeContenders, removePool, torchContenders, writePool } from './remote.ts';
-import { report } from './report.ts';
-import { type Results, type Skipped, short, toJson } from './results.ts';
-import { hold, otherRaces, type Race, randomRaces, samplesOf, threadedRaces } from './speed.ts';
-import { targetLines } from './targets.ts';
+import { report, summary } from './report.ts';
+import { nothing, type Results, type Skipped, toJson } from './results.ts';
+import type { Section } from './section.ts';
+import { speed, threads, weightsAndMasks } from './speed.ts';
 
-const SECTIONS = 'speed,threads,paths,calls,sizes,accuracy,cost';
+/** In the order in which they run. */
+const SECTIONS: Readonly<Record<string, Section>> = {
+  speed,
+  threads,
+  paths: weightsAndMasks,
+  calls,
+  sizes: sizeCurve,
+  accuracy,
+  cost,
+  engines,
+};
+const USUAL = Object.keys(SECTIONS)
+  .filter((name) => name !== 'engines')
+  .join();
 const HELP = `npm run bench -- [options]
 
   --quick            fewer sizes and rounds: a few minutes, for a look
   --engines          also in Node 20 to 26, Deno, Bun, and in browsers that are installed
-  --sections LIST    of ${SECTIONS} (default: all)
+  --sections LIST    of ${USUAL} (default: all)
   --contenders WORD  only those whose name has it, beside smooth-l1 itself
   --rounds N         rounds of each race (default: 15, quick: 5)
   --node MAJOR       in that version of Node, from bench/peers
   --no-peers         only what this engine runs by itself: nothing is installed or built
   --baseline DIR     calls beside those of the index.js of another build
   --charts           draw docs/images/bench-*.svg from this run
+  --from FILE.json   measure nothing: print, and perhaps draw, what a run has left
 
 PYTHON names the Python that has PyTorch (default: python3).
 `;
@@ -49,13 +60,14 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     engines: { type: 'boolean', default: false },
-    sections: { type: 'string', default: SECTIONS },
+    sections: { type: 'string', default: USUAL },
     contenders: { type: 'string', default: '' },
     rounds: { type: 'string' },
     node: { type: 'string' },
     baseline: { type: 'string' },
     peers: { type: 'boolean', default: true },
     charts: { type: 'boolean', default: false },
+    from: { type: 'string' },
     help: { type: 'boolean', default: false },
   },
 });
@@ -91,7 +103,7 @@ function inOtherNode(major: string): never {
 
 /** All contenders that can run here; why another cannot is noted. */
 async function findContenders(): Promise<Contender[]> {
-  const found: Contender[] = [plainFunction, staged, branchFree, naive];
+  const found: Contender[] = [staged, branchFree, naive];
   const sources: [what: string, find: () => Promise<Contender[]> | Contender[]][] = [
     ['native builds', nativeContenders],
     ['PyTorch', torchContenders],
@@ -113,95 +125,43 @@ async function findContenders(): Promise<Contender[]> {
   return found;
 }
 
-/** A bar that names what is being done. */
-function progress(total: number): { step: (count: number, what: string) => void; stop(): void } {
-  const bar = new SingleBar(
-    {
-      format: '{bar} {percentage} % | {duration_formatted} | {what}',
-      noTTYOutput: true,
-      notTTYSchedule: 10_000,
-    },
-    Presets.shades_classic,
-  );
-  bar.start(total, 0, { what: '' });
-  return { step: (count, what) => bar.increment(count, { what }), stop: () => bar.stop() };
-}
-
 async function run(): Promise<Results> {
   const { quick } = options;
   const wanted = new Set(options.sections.split(','));
+  if (options.engines) wanted.add('engines');
   const rounds = Number(options.rounds ?? (quick ? 5 : 15));
   const effort: Effort = quick
-    ? { rounds, batch: 2, warmUp: 20 }
-    : { rounds, batch: 5, warmUp: 150 };
+    ? { rounds, batch: 2, warmUp: 50 }
+    : { rounds, batch: 2, warmUp: 150 };
   const where = machine();
   const sizes = [4, 6, 8, 12, 16, 20, 22, 24].map((exponent) => 2 ** exponent);
   if (quick) sizes.splice(6);
   else if (regime(where, 8 * sizes.at(-1)!) !== 'DRAM') sizes.push(FAR);
   const pool = randomPool(sizes.at(-1)!);
 
-  const movesBytes = limit(); // before anything else uses the kernel
+  const bytes = limit(); // before anything else uses the kernel
   if (options.peers) writePool(pool);
-  const others = await findContenders();
-  const isWanted = ({ name }: Contender) => name.includes(options.contenders);
-  const contenders = [object, ...[...others, movesBytes].filter(isWanted)];
-  const plain = [object, staged, branchFree, naive];
-
-  const large = sizes.filter((n) => n >= 2 ** 16);
-  const speed: Race[] = [];
-  if (wanted.has('speed')) {
-    speed.push(...randomRaces(contenders, sizes, pool));
-    speed.push(...otherRaces(plain, 'sorted', sizes.slice(0, 6), pool));
-    speed.push(...otherRaces(plain, 'flights', sizes.slice(4, 6), await flightsPool()));
-  }
-  const threaded = wanted.has('threads')
-    ? threadedRaces(
-        contenders.filter(({ name }) => /^smooth-l1$|PyTorch|onnxruntime/.test(name)),
-        where.cores,
-        large,
-        pool,
-      )
-    : [];
-  const weighted = wanted.has('paths')
-    ? randomRaces(paths, quick ? [2 ** 16, 2 ** 20] : [2 ** 16, 2 ** 20, 2 ** 24], pool)
-    : [];
-  const curve = Array.from({ length: quick ? 9 : 13 }, (_, k) => 2 ** (4 + 2 * k));
-  const lengths = Array.from({ length: quick ? 6 : 9 }, (_, k) => 2 ** (10 + 2 * k));
-
-  const bar = progress(
-    samplesOf([...speed, ...threaded, ...weighted], effort) +
-      (wanted.has('calls') ? 84 : 0) +
-      (wanted.has('sizes') ? curve.length * rounds : 0) +
-      (wanted.has('accuracy') ? lengths.length * contenders.length : 0) +
-      (wanted.has('cost') ? 4 * rounds : 0) +
-      (options.engines ? 8 * 10 * rounds : 0),
-  );
+  const others = [...(await findContenders()), bytes];
+  const contenders = [object, ...others.filter(({ name }) => name.includes(options.contenders))];
+  const setup = {
+    machine: where,
+    isQuick: quick,
+    effort,
+    sizes,
+    pool,
+    contenders,
+    limit: bytes,
+    hasPeers: options.peers,
+    baseline: options.baseline,
+    skipped,
+  };
+  const results = { ...nothing, machine: where, rounds, skipped };
   try {
-    const raced = async (races: readonly Race[]) => hold(races, where, effort, skipped, bar.step);
-    return {
-      machine: where,
-      rounds,
-      speed: await raced(speed),
-      threaded: await raced(threaded),
-      paths: await raced(weighted),
-      calls: wanted.has('calls')
-        ? await callCosts(pool, effort, options.baseline, (what) => bar.step(1, what))
-        : [],
-      sizes: wanted.has('sizes')
-        ? await sizeCurve(curve, pool, movesBytes, where, effort, (what) => bar.step(rounds, what))
-        : [],
-      accuracy: wanted.has('accuracy')
-        ? await accuracy(contenders, lengths, pool, (what) => bar.step(1, what))
-        : [],
-      cold: wanted.has('cost') ? coldStarts(options.peers, (what) => bar.step(rounds, what)) : [],
-      bundles: wanted.has('cost') ? bundleSizes(options.peers) : [],
-      engines: options.engines
-        ? await engines(quick, skipped, (what) => bar.step(10 * rounds, what))
-        : [],
-      skipped,
-    };
+    for (const [name, section] of Object.entries(SECTIONS)) {
+      if (wanted.has(name)) Object.assign(results, await section(setup));
+    }
+    return results;
   } finally {
-    bar.stop();
     await setNumThreads(1);
     for (const { close } of contenders) close?.();
     removePool();
@@ -211,7 +171,7 @@ async function run(): Promise<Results> {
 /** Only a complete run goes to bench/results. */
 function save(results: Results): string {
   const isComplete =
-    !options.quick && options.contenders === '' && options.peers && options.sections === SECTIONS;
+    !options.quick && options.contenders === '' && options.peers && options.sections === USUAL;
   const folder = path(isComplete ? 'results' : '../target/bench');
   const { date, cpu, engine } = results.machine;
   const name = `${date}-${cpu}-${engine}`.toLowerCase().replace(/\(r\)|\(tm\)/g, '');
@@ -222,43 +182,20 @@ function save(results: Results): string {
   return base;
 }
 
-function show(results: Results): void {
-  const own = results.speed.filter((row) => row.data === 'random');
-  for (const operation of ['forward', 'backward', 'fused'] as const) {
-    const rows = own.filter((row) => row.operation === operation);
-    const sizes = [...new Set(rows.map(({ n }) => n))];
-    if (sizes.length === 0) continue;
-    console.log(`\n${operation}: times as long as smooth-l1; one thread, random residuals\n`);
-    console.log(`${' '.repeat(44)}${sizes.map((n) => short(n).padStart(8)).join('')}`);
-    for (const name of new Set(rows.map(({ contender }) => contender))) {
-      const cells = sizes.map((n) => {
-        const ratio = rows.find((row) => row.contender === name && row.n === n)?.ratio;
-        return (ratio?.toPrecision(3) ?? '').padStart(8);
-      });
-      console.log(`${name.padEnd(44)}${cells.join('')}`);
-    }
-  }
-  if (results.calls.length > 0)
-    console.log('\nOne call: ns; naive JavaScript and the baseline in times of it\n');
-  for (const { kind, n, ns, naive, baseline } of results.calls)
-    console.log(
-      `${kind.padEnd(36)}${short(n).padStart(6)}${ns.toFixed(0).padStart(8)}` +
-        [naive, baseline].map((x) => (x?.toPrecision(3) ?? '').padStart(8)).join(''),
-    );
-  console.log('\nTargets\n');
-  for (const line of targetLines(results)) console.log(line);
-}
-
 async function main(): Promise<void> {
   if (options.help) return console.log(HELP);
-  if (options.peers || options.engines || options.node) installPeers();
-  if (options.node && process.versions.node.split('.')[0] !== options.node) {
-    inOtherNode(options.node);
+  let results: Results;
+  if (options.from) {
+    results = { ...nothing, ...JSON.parse(readFileSync(options.from, 'utf8')) };
+  } else {
+    if (options.peers || options.engines || options.node) installPeers();
+    if (options.node && process.versions.node.split('.')[0] !== options.node) {
+      inOtherNode(options.node);
+    }
+    results = await run();
+    console.log(`All of it is in ${relative('', save(results))}.md and .json.`);
   }
-  const results = await run();
-  show(results);
-  const base = save(results);
-  console.log(`\nAll of it is in ${relative('', base)}.md and .json.`);
+  console.log(summary(results));
   if (options.charts) for (const file of writeCharts(results)) console.log(relative('', file));
   // What a contender has started may go on for ever: onnxruntime-web does.
   process.exit();

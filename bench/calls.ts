@@ -3,49 +3,42 @@
 
 import { pathToFileURL } from 'node:url';
 import * as own from 'smooth-l1';
-import { timed } from './contender.ts';
+import { type Progress, progress } from '../demo/progress.ts';
+import { unchecked } from './contender.ts';
 import type { Pool } from './data.ts';
-import { type Effort, race } from './measure.ts';
+import { race } from './measure.ts';
 import type { CallRow } from './results.ts';
+import type { Section } from './section.ts';
 
 type Package = typeof own;
 type Calls = ReadonlyMap<string, () => unknown>;
 
 const SIZES = [16, 64, 256, 1024];
 
-/** Races all kinds of calls. `baseline` is the folder of another build's index.js. */
-export async function callCosts(
-  pool: Pool,
-  effort: Effort,
-  baseline: string | undefined,
-  onDone: (what: string) => void,
-): Promise<CallRow[]> {
+/** Races all kinds of calls. */
+export const calls: Section = async ({ pool, effort, baseline }) => {
   const before: Package | undefined =
     baseline && (await import(pathToFileURL(`${baseline}/index.js`).href));
   const rows: CallRow[] = [];
+  let bar: Progress | undefined;
   for (const n of SIZES) {
-    const calls = callsOf(own, pool, n);
+    const kinds = callsOf(own, pool, n);
     const olds = before && callsOf(before, pool, n);
     const loops = naiveLoops(pool, n);
-    for (const [kind, call] of calls) {
-      onDone(`${kind}, ${n} elements`);
-      const others = [loops.get(kind), olds?.get(kind)];
-      const [sample, ...samples] = await race(
-        [call, ...others.filter((other) => other !== undefined)].map(timed),
-        effort,
-      );
-      const ratios = others.map((other) => other && samples.shift()!.ratio);
-      rows.push({
-        kind,
-        n,
-        ns: sample!.ns,
-        ...(ratios[0] !== undefined && { naive: ratios[0] }),
-        ...(ratios[1] !== undefined && { baseline: ratios[1] }),
-      });
+    bar ??= progress('calls', SIZES.length * kinds.size);
+    for (const [kind, call] of kinds) {
+      const others = { naive: loops.get(kind), baseline: olds?.get(kind) };
+      const there = Object.entries(others).filter(([, other]) => other !== undefined);
+      const runs = [call, ...there.map(([, other]) => other!)].map(unchecked);
+      const [sample, ...samples] = await race(runs, effort);
+      const ratios = there.map(([name], j) => [name, samples[j]!.ratio]);
+      rows.push({ kind, n, ns: sample!.ns, ...Object.fromEntries(ratios) });
+      bar.step(1, `${kind}, ${n} elements`);
     }
   }
-  return rows;
-}
+  bar?.stop();
+  return { calls: rows };
+};
 
 /** Every kind of call, on arrays of the kernel unless it says staged. */
 function callsOf(smooth: Package, pool: Pool, n: number): Calls {

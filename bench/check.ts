@@ -1,7 +1,8 @@
 // No contender is timed before its answer was found right, by the definition in doubles.
 
 import { slope, value } from '../test/oracle.ts';
-import type { Outcome, Task } from './contender.ts';
+import type { Contender, Outcome, Run, Task } from './contender.ts';
+import { type Effort, race, type Sample } from './measure.ts';
 
 /**
  * The part of the truth that a mean may be off. Who adds up in one f32 is off the more the longer the
@@ -31,5 +32,25 @@ export function mustBeRight(name: string, { operation, n, pool }: Task, outcome:
   if (operation === 'backward') return;
   if (!(Math.abs(outcome.loss! / (sum / n) - 1) < lossTolerance(n))) {
     throw new Error(`${name}: the mean loss is ${sum / n}, it found ${outcome.loss}`);
+  }
+}
+
+/** Races contenders that can all do a task, each of which must be right. */
+export async function raceRight(
+  task: Task,
+  contenders: readonly Contender[],
+  effort: Effort,
+): Promise<Sample[]> {
+  const runs: Run[] = [];
+  try {
+    for (const contender of contenders) {
+      const run = await contender.prepare(task);
+      if (typeof run === 'string') throw new Error(`${contender.name}: ${run}`);
+      runs.push(run);
+      mustBeRight(contender.name, task, (await run.check())!);
+    }
+    return await race(runs, effort);
+  } finally {
+    for (const run of runs) run.dispose();
   }
 }

@@ -12,14 +12,6 @@ export const OPERATIONS: readonly Operation[] = ['forward', 'backward', 'fused']
  */
 export const BYTES: Readonly<Record<Operation, number>> = { forward: 8, backward: 16, fused: 16 };
 
-/** How a contender does an operation, counted from its source. */
-export interface Cost {
-  /** Times that it goes over memory. */
-  readonly passes: number;
-  /** Bytes an element that it reads and writes, with the reads that stores cause. */
-  readonly bytes: number;
-}
-
 export interface Task {
   readonly operation: Operation;
   readonly n: number;
@@ -31,8 +23,8 @@ export interface Task {
 
 export interface Contender {
   readonly name: string;
-  /** Without an entry, it does not do that operation. */
-  readonly costs: Partial<Record<Operation, Cost>>;
+  /** What it does; all three operations without it. */
+  readonly operations?: readonly Operation[];
   /** The most elements that it is asked for; 2^24 without it. */
   readonly largest?: number;
   /** Gets ready for a task, or says why it cannot take part. */
@@ -42,8 +34,13 @@ export interface Contender {
 }
 
 export interface Run {
-  /** Does so many calls and returns the milliseconds that they took. */
-  time(calls: number): number | Promise<number>;
+  /** Comes before each turn, off the clock. */
+  begin?(): Promise<void>;
+  /**
+   * Does so many calls. Another process takes the time by itself and returns tinybench's
+   * `overriddenDuration`, in milliseconds, so that the way there does not count.
+   */
+  calls(count: number): unknown;
   /** One call on the first window. `undefined`: this is no loss, only its memory traffic. */
   check(): Outcome | Promise<Outcome> | undefined;
   dispose(): void;
@@ -64,12 +61,6 @@ export interface Window {
 /** Where a contender may go, as far as memory is concerned: beyond any cache. */
 export const FAR = 2 ** 26;
 
-export const ONE_PASS: Record<Operation, Cost> = {
-  forward: { passes: 1, bytes: 8 },
-  backward: { passes: 1, bytes: 16 },
-  fused: { passes: 1, bytes: 16 },
-};
-
 /** The run of a function that returns a loss, if any, and leaves the gradient in its window. */
 export function runOf<W extends Window>(
   { operation }: Task,
@@ -77,13 +68,8 @@ export function runOf<W extends Window>(
   call: (window: W) => number,
   dispose = () => {},
 ): Run {
-  const loop = loopOf(call, windows);
   return {
-    time: (calls) => {
-      const start = performance.now();
-      loop(calls);
-      return performance.now() - start;
-    },
+    calls: loopOf(call, windows),
     check: () => {
       const first = windows[0]!;
       first.grad.fill(NaN);
@@ -107,24 +93,18 @@ export function loopOf<W>(call: (window: W) => unknown, windows: readonly W[]) {
     'windows',
     `let next = 0;
     let last;
-    return (calls) => {
-      for (let i = 0; i < calls; i++) {
+    return (count) => {
+      for (let i = 0; i < count; i++) {
         last = call(windows[next]);
         if (++next === windows.length) next = 0;
       }
       return last;
     };`,
   );
-  return make(call, windows) as (calls: number) => unknown;
+  return make(call, windows) as (count: number) => unknown;
 }
 
 /** A run of a call that needs no check. */
-export function timed(call: () => unknown): Run {
-  const loop = loopOf(call, [undefined]);
-  const time = (calls: number) => {
-    const start = performance.now();
-    loop(calls);
-    return performance.now() - start;
-  };
-  return { time, check: () => undefined, dispose: () => {} };
+export function unchecked(call: () => unknown): Run {
+  return { calls: loopOf(call, [undefined]), check: () => undefined, dispose: () => {} };
 }

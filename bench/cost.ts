@@ -5,16 +5,17 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
+import { median, sum, transpose } from 'd3-array';
 import { buildSync } from 'esbuild';
 import { float32, free, SmoothL1Loss, setNumThreads } from 'smooth-l1';
-import { timed } from './contender.ts';
-import type { Pool } from './data.ts';
+import { progress } from '../demo/progress.ts';
+import { unchecked } from './contender.ts';
 import { branchFreeForward } from './javascript.ts';
-import type { Limit } from './limit.ts';
-import { type Machine, regime } from './machine.ts';
-import { type Effort, quantile, race } from './measure.ts';
+import { regime } from './machine.ts';
+import { race } from './measure.ts';
 import { onnxModel } from './peers/onnx-model.ts';
 import type { BundleSize, ColdStart, SizeRow } from './results.ts';
+import type { Section } from './section.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const DIST = path('../dist/');
@@ -24,19 +25,13 @@ const PEERS = path('peers/');
  * Forward passes over ever longer arrays, all three over the same ones: the kernel's memory is 4 GiB,
  * and holds no more than two arrays of 256M floats.
  */
-export async function sizeCurve(
-  sizes: readonly number[],
-  pool: Pool,
-  limit: Limit,
-  machine: Machine,
-  effort: Effort,
-  onDone: (what: string) => void,
-): Promise<SizeRow[]> {
+export const sizeCurve: Section = async ({ pool, limit, machine, effort, isQuick }) => {
+  const sizes = Array.from({ length: isQuick ? 9 : 13 }, (_, k) => 2 ** (4 + 2 * k));
+  const bar = progress('sizes', sizes.length);
   const rows: SizeRow[] = [];
   await setNumThreads(1);
   const loss = new SmoothL1Loss();
   for (const n of sizes) {
-    onDone(`${n.toLocaleString('en')} elements`);
     const [input, target] = [float32(n), float32(n)];
     repeat(pool.input, input);
     repeat(pool.target, target);
@@ -47,7 +42,7 @@ export async function sizeCurve(
       [limit.name, () => limit.read(x, y, n)],
     ];
     const samples = await race(
-      contenders.map(([, call]) => timed(call)),
+      contenders.map(([, call]) => unchecked(call)),
       effort,
     );
     for (const [j, [contender]] of contenders.entries()) {
@@ -55,9 +50,11 @@ export async function sizeCurve(
     }
     free(input);
     free(target);
+    bar.step(1, `${n.toLocaleString('en')} elements`);
   }
-  return rows;
-}
+  bar.stop();
+  return { sizes: rows };
+};
 
 function repeat(from: Float32Array, to: Float32Array): void {
   for (let i = 0; i < to.length; i += from.length) {
@@ -113,41 +110,46 @@ const COLD: Readonly<Record<string, string>> = {
     await session.run({ input: zeros, target: zeros });`,
 };
 
-export function coldStarts(hasPeers: boolean, onDone: (what: string) => void): ColdStart[] {
-  return Object.entries(COLD)
-    .filter(([name]) => hasPeers || !/TF|onnx/.test(name))
-    .map(([name, body]) => {
-      onDone(`cold start of ${name}`);
-      const script = `let after = () => []; ${body}
-        const called = performance.now();
-        const mib = process.memoryUsage().rss / 2 ** 20;
-        console.log(JSON.stringify([imported - start, called - imported, mib, ...after()]));
-        process.exit();`;
-      const runs = Array.from({ length: STARTS }, () => {
-        const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
-          encoding: 'utf8',
-          stdio: ['ignore', 'pipe', 'ignore'],
-        });
-        return JSON.parse(output.trim().split('\n').at(-1)!) as number[];
-      });
-      const median = (j: number) =>
-        quantile(
-          runs.map((run) => run[j]!),
-          0.5,
-        );
-      return {
-        package: name,
-        importMs: median(0),
-        firstCallMs: median(1),
-        memoryMiB: median(2),
-        ...(runs[0]!.length > 3 ? { callsToSpeed: median(3), msToSpeed: median(4) } : {}),
-      };
+export const cost: Section = async ({ hasPeers }) => {
+  const packages = Object.entries(COLD).filter(([name]) => hasPeers || !/TF|onnx/.test(name));
+  const bar = progress('cost', packages.length);
+  const cold: ColdStart[] = [];
+  for (const [name, body] of packages) {
+    cold.push({ package: name, ...coldStart(body) });
+    bar.step(1, `cold start of ${name}`);
+  }
+  bar.stop();
+  return { cold, bundles: bundleSizes(hasPeers) };
+};
+
+function coldStart(body: string): Omit<ColdStart, 'package'> {
+  const script = `let after = () => []; ${body}
+    const called = performance.now();
+    const mib = process.memoryUsage().rss / 2 ** 20;
+    console.log(JSON.stringify([imported - start, called - imported, mib, ...after()]));
+    process.exit();`;
+  const runs = Array.from({ length: STARTS }, () => {
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
     });
+    return JSON.parse(output.trim().split('\n').at(-1)!) as number[];
+  });
+  const [importMs, firstCallMs, memoryMiB, callsToSpeed, msToSpeed] = transpose(runs).map(
+    (values) => median(values)!,
+  ) as [number, number, number, number?, number?];
+  return {
+    importMs,
+    firstCallMs,
+    memoryMiB,
+    ...(callsToSpeed !== undefined && { callsToSpeed }),
+    ...(msToSpeed !== undefined && { msToSpeed }),
+  };
 }
 
 // ---- bytes ------------------------------------------------------------------------------------
 
-export function bundleSizes(hasPeers: boolean): BundleSize[] {
+function bundleSizes(hasPeers: boolean): BundleSize[] {
   const ours = bundle(`export * from './index.js';`, DIST);
   const part = bundle(`export { float32, smoothL1LossWithGrad } from './index.js';`, DIST);
   const rows = [
@@ -190,10 +192,9 @@ function bundle(contents: string, resolveDir: string): Uint8Array {
 }
 
 function sizeOf(name: string, files: readonly Uint8Array[]): BundleSize {
-  const total = (sizes: readonly number[]) => sizes.reduce((sum, size) => sum + size, 0);
   return {
     package: name,
-    minified: total(files.map((file) => file.byteLength)),
-    gzipped: total(files.map((file) => gzipSync(file, { level: 9 }).byteLength)),
+    minified: sum(files, (file) => file.byteLength),
+    gzipped: sum(files, (file) => gzipSync(file, { level: 9 }).byteLength),
   };
 }

@@ -1,6 +1,9 @@
 // What the passes work on. The residuals decide how well a processor guesses the branches of a loop
 // that has them, and so by up to five times how fast that loop is; other loops do not care.
 
+import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+
 export type Data = 'random' | 'sorted' | 'flights';
 
 export const DESCRIPTION: Readonly<Record<Data, string>> = {
@@ -17,18 +20,13 @@ export interface Pool {
 }
 
 /** Numbers from 0 to 1 that are the same in every run. */
-export function generator(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+export function uniform(seed: number): () => number {
+  const generator = xoroshiro128plus(seed);
+  return () => uniformFloat32(generator);
 }
 
 export function randomPool(n: number): Pool {
-  const random = generator(1);
+  const random = uniform(1);
   const input = new Float32Array(n);
   const target = new Float32Array(n);
   for (let i = 0; i < n; i++) {

@@ -2,10 +2,10 @@
 // bundled into one file, and uses nothing that a browser does not have.
 
 import { backend } from 'smooth-l1';
-import { mustBeRight } from './check.ts';
+import { raceRight } from './check.ts';
 import { randomPool } from './data.ts';
 import { branchFree, naive, object } from './javascript.ts';
-import { type Effort, race } from './measure.ts';
+import type { Effort } from './measure.ts';
 import type { EngineRow } from './results.ts';
 
 const SIZES = [256, 2 ** 16, 2 ** 20, 2 ** 22];
@@ -22,15 +22,7 @@ async function run(isQuick: boolean): Promise<Omit<EngineRow, 'engine'>[]> {
     for (const n of sizes) {
       const task = { operation, n, windows: Math.max(1, 2 ** 16 / n), threads: 1, pool };
       const contenders = [object, branchFree, naive];
-      const runs = [];
-      for (const contender of contenders) {
-        const taking = await contender.prepare(task);
-        if (typeof taking === 'string') throw new Error(taking);
-        mustBeRight(contender.name, task, (await taking.check())!);
-        runs.push(taking);
-      }
-      const samples = await race(runs, effort);
-      for (const taking of runs) taking.dispose();
+      const samples = await raceRight(task, contenders, effort);
       for (const [j, { name }] of contenders.entries()) {
         rows.push({ contender: name, operation, n, ...samples[j]! });
       }

@@ -9,7 +9,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { build } from 'esbuild';
-import type { EngineRow, Skipped } from './results.ts';
+import { progress } from '../demo/progress.ts';
+import type { EngineRow } from './results.ts';
+import type { Section } from './section.ts';
 
 const path = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const BUNDLE = path('../target/bench/engine.mjs');
@@ -46,11 +48,7 @@ const ENGINES: readonly Engine[] = [
   },
 ];
 
-export async function engines(
-  isQuick: boolean,
-  skipped: Skipped[],
-  onDone: (what: string) => void,
-): Promise<EngineRow[]> {
+export const engines: Section = async ({ isQuick, skipped }) => {
   await build({
     entryPoints: [path('engine.ts')],
     outfile: BUNDLE,
@@ -63,8 +61,9 @@ export async function engines(
     logLevel: 'error',
   });
   const rows: EngineRow[] = [];
+  const bar = progress('engines', ENGINES.length);
   for (const engine of ENGINES) {
-    onDone(engine.name);
+    bar.step(1, engine.name);
     if (!existsSync(engine.program)) {
       skipped.push({ what: engine.name, why: 'not installed' });
       continue;
@@ -79,8 +78,9 @@ export async function engines(
       skipped.push({ what: engine.name, why: String(error).split('\n')[0]! });
     }
   }
-  return rows;
-}
+  bar.stop();
+  return { engines: rows };
+};
 
 function version({ program }: Engine): string {
   const text = execFileSync(program, ['--version'], {

@@ -1,23 +1,8 @@
 // The contenders that run in this very engine, and need no package but this one.
 
-import {
-  float32,
-  free,
-  SmoothL1Loss,
-  setNumThreads,
-  smoothL1Loss,
-  smoothL1LossBackward,
-  smoothL1LossWithGrad,
-} from 'smooth-l1';
-import {
-  type Contender,
-  FAR,
-  ONE_PASS,
-  type Run,
-  runOf,
-  type Task,
-  type Window,
-} from './contender.ts';
+import { float32, free, SmoothL1Loss, setNumThreads } from 'smooth-l1';
+import { type Contender, FAR, type Run, runOf, type Task, type Window } from './contender.ts';
+import { OURS } from './results.ts';
 
 /** Windows of plain arrays, outside of the kernel's memory. */
 export function plainWindows({ pool, n, windows }: Task): Window[] {
@@ -30,7 +15,7 @@ export function plainWindows({ pool, n, windows }: Task): Window[] {
 }
 
 /** Windows of arrays in the kernel's memory. */
-export function kernelWindows(task: Task) {
+export function kernelWindows(task: Task): OwnWindow[] {
   return plainWindows(task).map(({ input, target }) => {
     const grad = float32(task.n);
     return { input: float32(input), target: float32(target), grad, options: { out: grad } };
@@ -43,75 +28,48 @@ export function freeWindows(windows: readonly Window[]): void {
   }
 }
 
-/** The kernel runs with the task's threads; the change takes effect before the clock starts. */
+/** The kernel runs with the task's threads. */
 export function threaded(task: Task, run: Run): Run {
-  return {
-    ...run,
-    time: async (calls) => {
-      await setNumThreads(task.threads);
-      return run.time(calls);
-    },
+  return { ...run, begin: () => setNumThreads(task.threads) };
+}
+
+interface OwnWindow extends Window {
+  readonly options: { readonly out: Float32Array };
+}
+
+/** A prepared loss object over these windows. */
+function prepared(task: Task, windows: readonly OwnWindow[], dispose = () => {}): Run {
+  const loss = new SmoothL1Loss({ beta: task.pool.beta });
+  const calls = {
+    forward: (w: OwnWindow) => loss.forward(w.input, w.target),
+    backward: (w: OwnWindow) => loss.backward(1, w.input, w.target, w.options)[0]!,
+    fused: (w: OwnWindow) => loss.withGrad(w.input, w.target, w.grad),
   };
+  return threaded(task, runOf(task, windows, calls[task.operation], dispose));
 }
 
 export const object: Contender = {
-  name: 'smooth-l1',
-  costs: ONE_PASS,
+  name: OURS,
   largest: FAR,
   prepare(task) {
-    const loss = new SmoothL1Loss({ beta: task.pool.beta });
     const windows = kernelWindows(task);
-    const calls = {
-      forward: (w: (typeof windows)[0]) => loss.forward(w.input, w.target),
-      backward: (w: (typeof windows)[0]) => loss.backward(1, w.input, w.target, w.options)[0]!,
-      fused: (w: (typeof windows)[0]) => loss.withGrad(w.input, w.target, w.grad),
-    };
-    return threaded(
-      task,
-      runOf(task, windows, calls[task.operation], () => freeWindows(windows)),
-    );
-  },
-};
-
-export const plainFunction: Contender = {
-  name: 'smooth-l1, plain function',
-  costs: ONE_PASS,
-  prepare(task) {
-    if (task.n > 4096) return 'beyond 4,096 elements it is the prepared object';
-    const windows = kernelWindows(task);
-    const calls = {
-      forward: (w: (typeof windows)[0]) => smoothL1Loss(w.input, w.target),
-      backward: (w: (typeof windows)[0]) =>
-        smoothL1LossBackward(1, w.input, w.target, w.options)[0]!,
-      fused: (w: (typeof windows)[0]) => smoothL1LossWithGrad(w.input, w.target, w.grad),
-    };
-    return threaded(
-      task,
-      runOf(task, windows, calls[task.operation], () => freeWindows(windows)),
-    );
+    return prepared(task, windows, () => freeWindows(windows));
   },
 };
 
 export const staged: Contender = {
-  name: 'smooth-l1, staged',
-  // Copied in, computed, copied out: the buffer between stays in the cache.
-  costs: ONE_PASS,
+  name: `${OURS}, staged`,
   prepare(task) {
-    const loss = new SmoothL1Loss({ beta: task.pool.beta });
-    const windows = plainWindows(task).map((w) => ({ ...w, options: { out: w.grad } }));
-    const calls = {
-      forward: (w: (typeof windows)[0]) => loss.forward(w.input, w.target),
-      backward: (w: (typeof windows)[0]) => loss.backward(1, w.input, w.target, w.options)[0]!,
-      fused: (w: (typeof windows)[0]) => loss.withGrad(w.input, w.target, w.grad),
-    };
-    return threaded(task, runOf(task, windows, calls[task.operation]));
+    return prepared(
+      task,
+      plainWindows(task).map((w) => ({ ...w, options: { out: w.grad } })),
+    );
   },
 };
 
 /** The definition, word for word. */
 export const naive: Contender = {
   name: 'naive JavaScript',
-  costs: ONE_PASS,
   largest: FAR,
   prepare(task) {
     const { beta } = task.pool;
@@ -149,7 +107,7 @@ function naiveBackward(
   return 0;
 }
 
-function naiveFused(
+export function naiveFused(
   input: Float32Array,
   target: Float32Array,
   grad: Float32Array,
@@ -174,7 +132,6 @@ function naiveFused(
 /** c is twice the residual clamped to +-beta: Math.abs is one instruction, Math.min several. */
 export const branchFree: Contender = {
   name: 'branch-free JavaScript',
-  costs: ONE_PASS,
   largest: FAR,
   prepare(task) {
     const { beta } = task.pool;
@@ -211,7 +168,7 @@ function branchFreeBackward(
   return 0;
 }
 
-function branchFreeFused(
+export function branchFreeFused(
   input: Float32Array,
   target: Float32Array,
   grad: Float32Array,

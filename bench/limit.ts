@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import binaryen from 'binaryen';
 import { load } from 'smooth-l1';
-import { type Contender, FAR, ONE_PASS, runOf } from './contender.ts';
+import { type Contender, FAR, runOf } from './contender.ts';
 import { freeWindows, kernelWindows } from './javascript.ts';
 
 interface Exports {
@@ -29,7 +29,6 @@ export function limit(): Limit {
     .exports as unknown as Exports;
   return {
     name: 'limit: WebAssembly that only moves the bytes',
-    costs: ONE_PASS,
     largest: FAR,
     read: exports.read,
     prepare(task) {

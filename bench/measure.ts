@@ -1,7 +1,8 @@
 // The clock: contenders take turns, round after round, so that whatever else the machine does hits
 // them alike.
 
-import { Bench } from 'tinybench';
+import { median, quantile } from 'd3-array';
+import { Bench, type FnReturnedObject } from 'tinybench';
 import type { Run } from './contender.ts';
 
 export interface Effort {
@@ -16,15 +17,16 @@ export interface Effort {
 export interface Sample {
   /** The median time of a call, in nanoseconds. */
   readonly ns: number;
-  /** The quartiles' distance from each other, as a part of the median. */
-  readonly spread: number;
   /** Times as long as the first contender, in the same round: the median and the quartiles. */
   readonly ratio: number;
   readonly ratioLow: number;
   readonly ratioHigh: number;
 }
 
-/** Times each run. `onRound` hears of every sample taken. */
+/** How often tinybench times a batch in one round. */
+const BATCHES = 3;
+
+/** Times each run. `onRound` hears of every contender's round. */
 export async function race(
   runs: readonly Run[],
   effort: Effort,
@@ -34,72 +36,61 @@ export async function race(
   for (const run of runs) calls.push(await warmUp(run, effort));
   const times = runs.map((): number[] => []);
   for (let round = 0; round < effort.rounds; round++) {
-    // One iteration each; another one begins every round, so that none always follows the same.
-    const bench = new Bench({ iterations: 1, time: 0, warmup: false, throws: true });
-    bench.addEventListener('warning', ({ reason }) => {
-      throw new Error(`The clock is too coarse for this (${reason}): make the batches longer.`);
-    });
+    // tinybench runs its tasks one after the other: a bench for each round makes them take turns.
+    const bench = new Bench({ iterations: BATCHES, time: 0, warmup: false, throws: true });
     for (let k = 0; k < runs.length; k++) {
-      const j = (round + k) % runs.length;
-      const sample = async () => {
-        await runs[j]!.time(1); // its data is in the cache again, where it fits one
-        const milliseconds = await runs[j]!.time(calls[j]!);
-        onRound();
-        return { overriddenDuration: milliseconds / calls[j]! };
-      };
-      bench.add(String(j), sample, { async: true });
+      const j = (round + k) % runs.length; // so that none always follows the same
+      const run = runs[j]!;
+      bench.add(String(j), () => run.calls(calls[j]!), {
+        async: true,
+        async beforeAll() {
+          await run.begin?.();
+          await run.calls(1); // its data is in the cache again, where it fits one
+        },
+        afterAll: onRound,
+      });
     }
-    await bench.run();
-    for (const task of bench.tasks) {
-      if (!('latency' in task.result)) throw new Error(`A contender did not finish its round`);
-      times[Number(task.name)]!.push(task.result.latency.p50 * 1e6);
+    for (const { name, result } of await bench.run()) {
+      if (result.state !== 'completed') throw new Error('A contender did not finish its round');
+      times[Number(name)]!.push((result.latency.p50 / calls[Number(name)]!) * 1e6);
     }
   }
   return times.map((own) => {
     const ratios = own.map((ns, round) => ns / times[0]![round]!);
     return {
-      ns: quantile(own, 0.5),
-      spread: (quantile(own, 0.75) - quantile(own, 0.25)) / quantile(own, 0.5),
-      ratio: quantile(ratios, 0.5),
-      ratioLow: quantile(ratios, 0.25),
-      ratioHigh: quantile(ratios, 0.75),
+      ns: median(own)!,
+      ratio: median(ratios)!,
+      ratioLow: quantile(ratios, 0.25)!,
+      ratioHigh: quantile(ratios, 0.75)!,
     };
   });
 }
 
 /** Runs until the engine has optimised it, and finds how many calls make a batch. */
 async function warmUp(run: Run, { batch, warmUp }: Effort): Promise<number> {
+  await run.begin?.();
   let calls = 1;
   let spent = 0;
   for (;;) {
-    const milliseconds = await run.time(calls);
+    const start = performance.now();
+    const own = (await run.calls(calls)) as FnReturnedObject | undefined;
+    const milliseconds = own?.overriddenDuration ?? performance.now() - start;
     spent += milliseconds;
     if (milliseconds < batch) calls = Math.ceil(calls * Math.min(8, (1.3 * batch) / milliseconds));
     else if (spent >= warmUp) break;
   }
-  if (batch < 100 * resolution()) {
-    throw new Error(`The clock of this host is too coarse (${resolution()} ms) for such batches.`);
+  if (batch < 100 * GRAIN) {
+    throw new Error(`The clock of this host is too coarse (${GRAIN} ms) for such batches.`);
   }
   return calls;
 }
 
-let grain = 0;
 /** The least step of the clock that was seen, in milliseconds. */
-function resolution(): number {
-  if (grain > 0) return grain;
-  grain = Infinity;
-  for (let k = 0; k < 20; k++) {
+const GRAIN = Math.min(
+  ...Array.from({ length: 20 }, () => {
     const start = performance.now();
     let now = start;
     while (now === start) now = performance.now();
-    grain = Math.min(grain, now - start);
-  }
-  return grain;
-}
-
-export function quantile(values: readonly number[], part: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const at = part * (sorted.length - 1);
-  const low = Math.floor(at);
-  return sorted[low]! + (at - low) * (sorted[Math.min(low + 1, sorted.length - 1)]! - sorted[low]!);
-}
+    return now - start;
+  }),
+);

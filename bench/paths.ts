@@ -3,8 +3,15 @@
 
 import { float32, free, SmoothL1Loss, type SmoothL1Options, uint8 } from 'smooth-l1';
 import { type Job, oracle } from '../test/oracle.ts';
-import { BYTES, type Contender, runOf, type Task } from './contender.ts';
-import { generator } from './data.ts';
+import {
+  BYTES,
+  type Contender,
+  type Operation,
+  runOf,
+  type Task,
+  type Window,
+} from './contender.ts';
+import { uniform } from './data.ts';
 import { freeWindows, kernelWindows, threaded } from './javascript.ts';
 
 const COLUMNS = 64;
@@ -20,7 +27,7 @@ interface Extra {
   options(n: number): SmoothL1Options<'mean'> & { arrays: (Float32Array | Uint8Array)[] };
 }
 
-const random = generator(3);
+const random = uniform(3);
 const weights = (n: number) => {
   const array = float32(n);
   for (let i = 0; i < n; i++) array[i] = 0.5 + random();
@@ -64,11 +71,16 @@ const EXTRAS: readonly Extra[] = [
   },
 ];
 
-export const paths: readonly Contender[] = EXTRAS.map(({ name, bytes, options }) => {
-  const cost = (operation: 'forward' | 'fused') => ({ passes: 1, bytes: BYTES[operation] + bytes });
+/** The bytes that a path moves, as a multiple of those of the plain one. */
+export function shareOfBytes(path: string, operation: Operation): number {
+  const { bytes } = EXTRAS.find(({ name }) => name === path)!;
+  return 1 + bytes / BYTES[operation];
+}
+
+export const paths: readonly Contender[] = EXTRAS.map(({ name, options }) => {
   return {
     name,
-    costs: { forward: cost('forward'), fused: cost('fused') },
+    operations: ['forward', 'fused'],
     prepare(task: Task) {
       check(name, task, options);
       const { arrays, ...own } = options(task.n);
@@ -76,8 +88,8 @@ export const paths: readonly Contender[] = EXTRAS.map(({ name, bytes, options })
       const windows = kernelWindows(task);
       const call =
         task.operation === 'forward'
-          ? (w: (typeof windows)[0]) => loss.forward(w.input, w.target)
-          : (w: (typeof windows)[0]) => loss.withGrad(w.input, w.target, w.grad);
+          ? (w: Window) => loss.forward(w.input, w.target)
+          : (w: Window) => loss.withGrad(w.input, w.target, w.grad);
       const dispose = () => {
         freeWindows(windows);
         for (const array of arrays) free(array);

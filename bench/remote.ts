@@ -9,7 +9,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { type Contender, type Cost, FAR, ONE_PASS, type Operation } from './contender.ts';
+import { type Contender, FAR } from './contender.ts';
 import type { Pool } from './data.ts';
 
 const WORK = fileURLToPath(new URL('../target/bench/', import.meta.url));
@@ -75,28 +75,25 @@ class Remote {
     return new Remote(String(value).replace(/^ready ?/, ''), child, lines, failed);
   }
 
-  contender(
-    name: string,
-    word: string,
-    costs: Partial<Record<Operation, Cost>>,
-    isChecked = true,
-  ): Contender {
+  contender(name: string, word: string, isChecked = true): Contender {
     return {
       name,
-      costs,
       largest: FAR,
       prepare: async ({ operation, n, windows, threads }) => {
         const task = ['prepare', word, operation, n, windows, threads].join(' ');
         if ((await this.#ask(task)) !== 'ok') return 'one thread only';
         this.#task = task;
+        const ask = (question: string) => this.#askAbout(task, question);
         const check = async () => {
-          const loss = Number(await this.#askAbout(task, `check ${GRADIENT}`));
+          const loss = Number(await ask(`check ${GRADIENT}`));
           if (operation === 'forward') return { loss };
           const gradient = new Float32Array(new Uint8Array(readFileSync(GRADIENT!)).buffer);
           return { loss, gradient };
         };
         return {
-          time: async (calls) => Number(await this.#askAbout(task, `time ${calls}`)),
+          async calls(count) {
+            return { overriddenDuration: Number(await ask(`time ${count}`)) };
+          },
           check: isChecked ? check : () => undefined,
           dispose: () => {},
         };
@@ -127,20 +124,20 @@ export async function nativeContenders(): Promise<Contender[]> {
   const has = is64 ? readFileSync('/proc/cpuinfo', 'utf8') : '';
   const contenders: Contender[] = [];
   const baseline = await Remote.start(build('baseline', []));
-  contenders.push(baseline.contender('native, the kernel at 128 bits', 'kernel', ONE_PASS));
+  contenders.push(baseline.contender('native, the kernel at 128 bits', 'kernel'));
   let limit = baseline;
   if (has.includes(' avx2 ')) {
     limit = await Remote.start(build('avx2', ['-Ctarget-cpu=x86-64-v3']));
-    contenders.push(limit.contender('native, AVX2', 'wide', ONE_PASS));
+    contenders.push(limit.contender('native, AVX2', 'wide'));
   }
   if (has.includes(' avx512vl ')) {
     // Compilers take 256 bits where there are 512, unless told not to.
     const flags = ['-Ctarget-cpu=x86-64-v4', '-Ctarget-feature=-prefer-256-bit'];
     limit = await Remote.start(build('avx512', flags));
-    contenders.push(limit.contender('native, AVX-512', 'wide', ONE_PASS));
+    contenders.push(limit.contender('native, AVX-512', 'wide'));
   }
   const name = 'limit: native that only moves the bytes';
-  contenders.push(limit.contender(name, 'limit', ONE_PASS, false));
+  contenders.push(limit.contender(name, 'limit', false));
   return contenders;
 }
 
@@ -159,14 +156,6 @@ function build(name: string, flags: string[]): string {
   return `${target}/release/smooth-l1-native`;
 }
 
-// Counted in ATen: the losses go into a temporary, of which the mean is taken; autograd keeps both
-// inputs, and goes over them once more.
-const TORCH: Record<Operation, Cost> = {
-  forward: { passes: 2, bytes: 16 },
-  backward: { passes: 1, bytes: 16 },
-  fused: { passes: 3, bytes: 32 },
-};
-
 /**
  * PyTorch twice: as it is, and with a malloc that keeps the memory of its temporaries. Without that,
  * every large call gets new pages from the system, and waits while they are filled with zeros.
@@ -178,7 +167,7 @@ export async function torchContenders(): Promise<Contender[]> {
   const keep = { MALLOC_MMAP_THRESHOLD_: '4294967295', MALLOC_TRIM_THRESHOLD_: '4294967295' };
   const kept = await Remote.start(python, [script], keep);
   return [
-    plain.contender(`PyTorch ${plain.greeting}`, 'eager', TORCH),
-    kept.contender(`PyTorch ${kept.greeting}, memory kept`, 'eager', TORCH),
+    plain.contender(`PyTorch ${plain.greeting}`, 'eager'),
+    kept.contender(`PyTorch ${kept.greeting}, memory kept`, 'eager'),
   ];
 }

@@ -1,245 +1,252 @@
 // The report of a run in Markdown, ratios first.
 
-import { BYTES, OPERATIONS } from './contender.ts';
+import { group } from 'd3-array';
+import { markdownTable } from 'markdown-table';
+import { OPERATIONS, type Operation } from './contender.ts';
 import { DESCRIPTION } from './data.ts';
-import { type EngineRow, OURS, type Results, type Row, short } from './results.ts';
+import { shareOfBytes } from './paths.ts';
+import { OURS, type Results, type Row, short } from './results.ts';
 import { targets } from './targets.ts';
 
+const TITLES: Readonly<Record<Operation, string>> = {
+  forward: 'Forward (mean loss)',
+  backward: 'Backward (gradient of the mean)',
+  fused: 'Fused (loss and gradient)',
+};
+
+/** All that a run has found. */
 export function report(results: Results): string {
-  const { machine, speed, threaded, paths, rounds, skipped } = results;
+  const { machine, rounds } = results;
   const sizes = Object.entries(machine.caches).map(([level, bytes]) => `${level} ${short(bytes)}B`);
-  const lines = [
-    `# Bench of ${machine.date}`,
-    '',
-    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${sizes.join(', ')}. ${machine.engine}, ${machine.system}. Load at the start: ${machine.load.toFixed(1)}.`,
-    '',
-    `Medians of ${rounds} rounds of one run, in which the contenders take turns. Ratios compare times of the same round; the numbers after ± are half the distance of the quartiles. "Far out" is the last size of a table; a virtual machine may call a part of it L3.`,
-  ];
-  const random = speed.filter(({ data }) => data === 'random');
-  for (const operation of OPERATIONS) {
-    const own = random.filter((row) => row.operation === operation);
-    if (own.length === 0) continue;
-    lines.push('', `## ${title(operation)}: times as long as ${OURS}`, '');
-    lines.push(`One thread, ${DESCRIPTION.random}.`, '', ...ratioTable(own));
-  }
-  for (const data of ['sorted', 'flights'] as const) {
-    const own = speed.filter((row) => row.data === data);
-    for (const operation of OPERATIONS) {
-      const rows = own.filter((row) => row.operation === operation);
-      if (rows.length === 0) continue;
-      lines.push('', `## ${title(operation)}, ${data}: times as long as ${OURS}`, '');
-      lines.push(`One thread, ${DESCRIPTION[data]}.`, '', ...ratioTable(rows));
-    }
-  }
-  for (const operation of OPERATIONS) {
-    const own = threaded.filter((row) => row.operation === operation);
-    if (own.length === 0) continue;
-    lines.push('', `## ${title(operation)}, ${machine.cores} threads: times as long`, '');
-    lines.push(...ratioTable(own.map((row) => ({ ...row, contender: withThreads(row) }))));
-  }
-  lines.push('', '## Targets', '', ...table(targetRows(results), ['', 'target', 'measured']));
-  lines.push('', '## Weights and masks, beside the plain call', '');
-  lines.push(...table(paths.map(pathCells), PATH_HEAD));
-  lines.push(...callSection(results));
-  lines.push(...sizeSection(results), ...accuracySection(results), ...costSection(results));
-  lines.push(...engineSection(results.engines));
-  if (skipped.length > 0) {
-    lines.push('', '## Left out', '');
-    lines.push(...table(skippedCells(skipped), ['what', 'why']));
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-function callSection({ calls }: Results): string[] {
-  if (calls.length === 0) return [];
-  const cells = calls.map(({ kind, n, ns, naive, baseline }) => [
-    kind,
-    short(n),
-    ns.toFixed(0),
-    naive === undefined ? '' : digits(naive),
-    baseline === undefined ? '' : digits(baseline),
-  ]);
   return [
+    `# Bench of ${machine.date}`,
+    `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, ${sizes.join(', ')}. ${machine.engine}, ${machine.system}. Load at the start: ${machine.load.toFixed(1)}.`,
+    `Medians of ${rounds} rounds of one run, in which the contenders take turns. Ratios compare times of the same round; the numbers after ± are half the distance of the quartiles. "Far out" is the last size of a table; a virtual machine may call a part of it L3.`,
+    ...races(results, ratioWithSpread),
+    ...threads(results),
+    ...goals(results),
+    ...weights(results),
+    ...calls(results),
+    ...lengths(results),
+    ...accuracy(results),
+    ...coldStarts(results),
+    ...bundles(results),
+    ...engines(results),
+    ...leftOut(results),
     '',
-    '## What one call costs',
-    '',
-    'Arrays in the kernel\'s memory unless staged. "naive" is the loop in JavaScript that computes the same, and "before" the other build of `--baseline`, both in times of this one.',
-    '',
-    ...table(cells, ['call', 'elements', 'ns', 'naive', 'before']),
-  ];
+  ].join('\n\n');
 }
 
-function title(operation: string): string {
-  const names: Record<string, string> = {
-    forward: 'Forward (mean loss)',
-    backward: 'Backward (gradient of the mean)',
-    fused: 'Fused (loss and gradient)',
-  };
-  return names[operation]!;
+/** What one wants to see at the end of a run. */
+export function summary(results: Results): string {
+  const random = results.speed.filter(({ data }) => data === 'random');
+  return [
+    ...races({ ...results, speed: random }, ({ ratio }) => digits(ratio)),
+    ...calls(results),
+    ...goals(results),
+    '',
+  ].join('\n\n');
 }
 
-const withThreads = ({ contender, threads }: Row) =>
-  `${contender}, ${threads} thread${threads > 1 ? 's' : ''}`;
+/** A table whose numbers are flush right; nothing where it has no rows. */
+function section(
+  title: string,
+  words: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+  names = 1,
+): string[] {
+  if (rows.length === 0) return [];
+  const align = head.map((_, column) => (column < names ? 'l' : 'r'));
+  return [`## ${title}`, words, markdownTable([head, ...rows], { align })].filter(
+    (part) => part !== '',
+  );
+}
 
-function ratioTable(rows: readonly Row[]): string[] {
-  const sizes = [...new Set(rows.map(({ n }) => n))].sort((a, b) => a - b);
-  const head = sizes.map((n) => `${short(n)} (${rows.find((row) => row.n === n)!.regime})`);
-  const names = [...new Set(rows.map(({ contender }) => contender))];
-  const cells = names.map((name) => [
+/** A table of all that `cellOf` says: a row for each name, a column for each number of elements. */
+function bySize<R extends { readonly n: number }>(
+  title: string,
+  words: string,
+  rows: readonly R[],
+  nameOf: (row: R) => string,
+  cellOf: (row: R) => string,
+  headOf: (row: R) => string = ({ n }) => short(n),
+): string[] {
+  const heads = new Map(rows.map((row) => [row.n, headOf(row)]));
+  const cells = [...group(rows, nameOf)].map(([name, own]) => [
     name,
-    ...sizes.map((n) => {
-      const row = rows.find((one) => one.contender === name && one.n === n);
-      if (!row) return '';
-      if (row.ratioLow === 1 && row.ratioHigh === 1) return '1';
-      return `${digits(row.ratio)} ± ${digits((row.ratioHigh - row.ratioLow) / 2)}`;
+    ...[...heads.keys()].map((n) => {
+      const row = own.find((one) => one.n === n);
+      return row ? cellOf(row) : '';
     }),
   ]);
-  return table(cells, ['', ...head]);
+  return section(title, words, ['', ...heads.values()], cells);
 }
 
-const PATH_HEAD = [
-  'path',
-  'operation',
-  'elements',
-  'fits',
-  'times plain',
-  'share of bytes',
-  'ns/element',
-];
-function pathCells({ contender, operation, n, regime, ratio, cost, ns }: Row): string[] {
-  const share = digits(cost.bytes / BYTES[operation]);
-  return [contender, operation, short(n), regime, digits(ratio), share, digits(ns / n)];
+const withRegime = ({ n, regime }: Row) => `${short(n)} (${regime})`;
+
+function ratioWithSpread({ ratio, ratioLow, ratioHigh }: Row): string {
+  if (ratioLow === 1 && ratioHigh === 1) return '1';
+  return `${digits(ratio)} ± ${digits((ratioHigh - ratioLow) / 2)}`;
 }
 
-function targetRows(results: Results): string[][] {
-  return targets(results).map(({ target, isMet, got }) => [
-    isMet === undefined ? '?' : isMet ? 'met' : '**missed**',
+function races({ speed }: Results, cellOf: (row: Row) => string): string[] {
+  return [...group(speed, ({ data }) => data)].flatMap(([data, own]) =>
+    OPERATIONS.flatMap((operation) =>
+      bySize(
+        `${TITLES[operation]}, ${data} residuals: times as long as ${OURS}`,
+        `One thread, ${DESCRIPTION[data]}.`,
+        own.filter((row) => row.operation === operation),
+        ({ contender }) => contender,
+        cellOf,
+        withRegime,
+      ),
+    ),
+  );
+}
+
+function threads({ threaded, machine }: Results): string[] {
+  return OPERATIONS.flatMap((operation) =>
+    bySize(
+      `${TITLES[operation]}, ${machine.cores} threads: times as long`,
+      '',
+      threaded.filter((row) => row.operation === operation),
+      ({ contender, threads }) => `${contender}, ${threads} thread${threads > 1 ? 's' : ''}`,
+      ratioWithSpread,
+      withRegime,
+    ),
+  );
+}
+
+function goals(results: Results): string[] {
+  const rows = targets(results).map(({ target, isMet, got }) => [
+    isMet ? 'met' : '**missed**',
     target,
     got,
   ]);
+  return section('Targets', '', ['', 'target', 'measured'], rows, 3);
 }
 
-function sizeSection({ sizes }: Results): string[] {
-  if (sizes.length === 0) return [];
-  const names = [...new Set(sizes.map(({ contender }) => contender))];
-  const lengths = [...new Set(sizes.map(({ n }) => n))];
-  const cells = lengths.map((n) => {
-    const own = names.map((name) => sizes.find((row) => row.n === n && row.contender === name)!);
-    return [short(n), own[0]!.regime, ...own.map(({ ns }) => digits(ns / n))];
-  });
-  return [
+function weights({ paths }: Results): string[] {
+  return section(
+    'Weights and masks, beside the plain call',
     '',
-    '## Forward, ns/element by length',
+    ['path', 'operation', 'elements', 'fits', 'times plain', 'share of bytes', 'ns/element'],
+    paths.map(({ contender, operation, n, regime, ratio, ns }) => [
+      contender,
+      operation,
+      short(n),
+      regime,
+      digits(ratio),
+      digits(shareOfBytes(contender, operation)),
+      digits(ns / n),
+    ]),
+    2,
+  );
+}
+
+function calls({ calls }: Results): string[] {
+  return section(
+    'What one call costs',
+    `Arrays in the kernel's memory unless staged. "naive" is the loop in JavaScript that computes the same, and "before" the other build of \`--baseline\`, both in times of this one.`,
+    ['call', 'elements', 'ns', 'naive', 'before'],
+    calls.map(({ kind, n, ns, naive, baseline }) => [
+      kind,
+      short(n),
+      ns.toFixed(0),
+      digits(naive),
+      digits(baseline),
+    ]),
+  );
+}
+
+function lengths({ sizes }: Results): string[] {
+  return bySize(
+    'Forward, ns/element by length',
     '',
-    ...table(cells, ['elements', 'fits', ...names]),
-  ];
+    sizes,
+    ({ contender }) => contender,
+    ({ ns, n }) => digits(ns / n),
+    ({ n, regime }) => `${short(n)} (${regime})`,
+  );
 }
 
-function accuracySection({ accuracy }: Results): string[] {
-  if (accuracy.length === 0) return [];
-  const names = [...new Set(accuracy.map(({ contender }) => contender))];
-  const lengths = [...new Set(accuracy.map(({ n }) => n))];
-  const cells = names.map((name) => [
-    name,
-    ...lengths.map((n) => {
-      const row = accuracy.find((one) => one.contender === name && one.n === n);
-      return row ? row.relativeError.toExponential(1) : '';
-    }),
-  ]);
-  const head = ['', ...lengths.map((n) => short(n))];
-  return ['', '## Relative error of the mean', '', ...table(cells, head)];
+function accuracy({ accuracy }: Results): string[] {
+  return bySize(
+    'Relative error of the mean',
+    '',
+    accuracy,
+    ({ contender }) => contender,
+    ({ relativeError }) => relativeError.toExponential(1),
+  );
 }
 
-function costSection({ cold, bundles }: Results): string[] {
-  const lines: string[] = [];
-  if (cold.length > 0) {
-    const head = [
+function coldStarts({ cold }: Results): string[] {
+  return section(
+    'Cold start',
+    'A new process for each, medians. Calls are forward passes over 64K elements.',
+    [
       '',
       'import, ms',
       'first call, ms',
       'memory then, MiB',
       'calls until full speed',
       'ms until full speed',
-    ];
-    const cells = cold.map((row) => [
+    ],
+    cold.map((row) => [
       row.package,
       digits(row.importMs),
       digits(row.firstCallMs),
       digits(row.memoryMiB),
-      row.callsToSpeed === undefined ? '' : String(row.callsToSpeed),
-      row.msToSpeed === undefined ? '' : digits(row.msToSpeed),
-    ]);
-    lines.push(
-      '',
-      '## Cold start',
-      '',
-      'A new process for each, medians. Calls are forward passes over 64K elements.',
-    );
-    lines.push('', ...table(cells, head));
-  }
-  if (bundles.length > 0) {
-    const cells = bundles.map((row) => [
+      String(row.callsToSpeed ?? ''),
+      digits(row.msToSpeed),
+    ]),
+  );
+}
+
+function bundles({ bundles }: Results): string[] {
+  return section(
+    'Bytes to download',
+    '',
+    ['', 'minified', 'and gzipped'],
+    bundles.map((row) => [
       row.package,
       row.minified.toLocaleString('en'),
       row.gzipped.toLocaleString('en'),
-    ]);
-    lines.push('', '## Bytes to download', '', ...table(cells, ['', 'minified', 'and gzipped']));
-  }
-  return lines;
-}
-
-function engineSection(engines: readonly EngineRow[]): string[] {
-  if (engines.length === 0) return [];
-  const keys = [...new Set(engines.map(({ operation, n }) => `${operation} ${n}`))];
-  const cells = [...new Set(engines.map(({ engine }) => engine))].flatMap((engine) =>
-    ['branch-free JavaScript', 'naive JavaScript', OURS].map((contender) => [
-      engine,
-      contender === OURS ? `${OURS}, ns/element` : contender,
-      ...keys.map((key) => {
-        const row = engines.find(
-          (one) =>
-            one.engine === engine &&
-            one.contender === contender &&
-            `${one.operation} ${one.n}` === key,
-        );
-        return row ? digits(contender === OURS ? row.ns / row.n : row.ratio) : '';
-      }),
     ]),
   );
-  const head = keys.map((key) => {
-    const [operation, n] = key.split(' ');
-    return `${operation} ${short(Number(n))}`;
+}
+
+function engines({ engines }: Results): string[] {
+  const columns = [...new Set(engines.map(({ operation, n }) => `${operation} ${short(n)}`))];
+  const rows = [...group(engines, (row) => `${row.engine}|${row.contender}`)].map(([key, own]) => {
+    const [engine, contender] = key.split('|') as [string, string];
+    const isOurs = contender === OURS;
+    return [
+      engine,
+      isOurs ? `${OURS}, ns/element` : contender,
+      ...own.map(({ ns, n, ratio }) => digits(isOurs ? ns / n : ratio)),
+    ];
   });
-  return [
-    '',
-    `## Engines: times as long as ${OURS} in the same engine`,
-    '',
-    ...table(cells, ['', '', ...head]),
-  ];
+  const title = `Engines: times as long as ${OURS} in the same engine`;
+  return section(title, '', ['', '', ...columns], rows, 2);
 }
 
-/** Reasons that are the same for many tasks are told once. */
-function skippedCells(skipped: Results['skipped']): string[][] {
-  const byWhy = new Map<string, string[]>();
-  for (const { what, why } of skipped) {
-    const name = what.split(', ').slice(0, 2).join(', ');
-    const key = `${name.split(', forward')[0]!.split(', backward')[0]!.split(', fused')[0]}|${why}`;
-    byWhy.set(key, [...(byWhy.get(key) ?? []), what]);
-  }
-  return [...byWhy].map(([key, list]) => {
-    const [name, why] = key.split('|');
-    return [list.length > 1 ? `${name}, ${list.length} tasks` : list[0]!, why!];
-  });
+/** Reasons that are the same for many tasks of a contender are told once. */
+function leftOut({ skipped }: Results): string[] {
+  const nameOf = (what: string) => what.replace(/, (forward|backward|fused), .*/, '');
+  const rows = [...group(skipped, ({ what, why }) => `${nameOf(what)}|${why}`)].map(
+    ([key, tasks]) => {
+      const [name, why] = key.split('|') as [string, string];
+      return [tasks.length > 1 ? `${name}, ${tasks.length} tasks` : tasks[0]!.what, why];
+    },
+  );
+  return section('Left out', '', ['what', 'why'], rows, 2);
 }
 
-function table(rows: readonly (readonly string[])[], head: readonly string[]): string[] {
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell) => cell.replace(/\|/g, '\\|')).join(' | ')} |`;
-  return [line(head), `|${' --- |'.repeat(head.length)}`, ...rows.map(line)];
-}
-
-/** Three significant digits, without an exponent. */
-export function digits(value: number): string {
+/** Three significant digits, without an exponent; nothing for what was not measured. */
+function digits(value: number | undefined): string {
+  if (value === undefined) return '';
   if (value === 0) return '0';
   const places = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
   return value.toFixed(Math.min(places, 6));

@@ -1,6 +1,6 @@
 // What a bench leaves behind: one JSON file, from which the report and the charts are made.
 
-import type { Cost, Operation } from './contender.ts';
+import type { Operation } from './contender.ts';
 import type { Data } from './data.ts';
 import type { Machine } from './machine.ts';
 import type { Sample } from './measure.ts';
@@ -14,7 +14,6 @@ export interface Row extends Sample {
   readonly threads: number;
   /** The smallest memory that holds all that the calls take turns on. */
   readonly regime: string;
-  readonly cost: Cost;
 }
 
 /** Time an element over ever longer arrays. */
@@ -88,6 +87,19 @@ export interface Results {
   readonly engines: readonly EngineRow[];
   readonly skipped: readonly Skipped[];
 }
+
+/** Results of no section. */
+export const nothing = {
+  speed: [],
+  threaded: [],
+  paths: [],
+  calls: [],
+  sizes: [],
+  accuracy: [],
+  cold: [],
+  bundles: [],
+  engines: [],
+} satisfies Partial<Results>;
 
 /** The results as JSON: one row a line, and four digits, which is more than a round repeats. */
 export function toJson(results: Results): string {

@@ -1,150 +1,114 @@
 // The races: which contenders meet over which data, of how many elements, with how many threads.
 
+import { progress } from '../demo/progress.ts';
 import { mustBeRight } from './check.ts';
-import type { Contender, Operation, Run, Task } from './contender.ts';
-import { OPERATIONS } from './contender.ts';
+import { type Contender, OPERATIONS, type Run, type Task } from './contender.ts';
 import { type Data, type Pool, sortedPool } from './data.ts';
-import { type Machine, regime } from './machine.ts';
-import { type Effort, race } from './measure.ts';
-import { type Row, type Skipped, short } from './results.ts';
+import { flightsPool } from './flights.ts';
+import { branchFree, naive, object, staged } from './javascript.ts';
+import { regime } from './machine.ts';
+import { race } from './measure.ts';
+import { paths } from './paths.ts';
+import { type Row, short } from './results.ts';
+import type { Section, Setup } from './section.ts';
 
-export interface Race {
-  readonly operation: Operation;
+interface Race extends Task {
   readonly data: Data;
-  readonly n: number;
-  readonly windows: number;
-  readonly pool: Pool;
   /** The others are compared with the first. */
   readonly entries: readonly { readonly contender: Contender; readonly threads: number }[];
 }
 
-/** Everybody, one thread, random residuals. */
-export function randomRaces(
-  contenders: readonly Contender[],
-  sizes: readonly number[],
-  pool: Pool,
-): Race[] {
-  return OPERATIONS.flatMap((operation) =>
-    sizes.map((n) => ({
-      operation,
-      data: 'random' as const,
-      n,
-      windows: windowsFor(n),
-      pool,
-      entries: contenders
-        .filter(({ largest = 2 ** 24 }) => n <= largest)
-        .map((contender) => ({ contender, threads: 1 })),
-    })),
+/** Everybody over random residuals; those whose speed depends on the residuals over others too. */
+export const speed: Section = async (setup) => {
+  const { sizes, pool } = setup;
+  const plain = [object, staged, branchFree, naive];
+  const races = [
+    ...racesOf(setup.contenders, sizes, pool),
+    ...racesOf(plain, sizes.slice(0, 6), pool, 'sorted'),
+    ...racesOf(plain, sizes.slice(4, 6), await flightsPool(), 'flights'),
+  ];
+  return { speed: await hold('speed', races, setup) };
+};
+
+/** All threads, for those that have them; and this package with one, as a measure. */
+export const threads: Section = async (setup) => {
+  const parallel = setup.contenders.filter(({ name }) =>
+    /^smooth-l1$|PyTorch|onnxruntime/.test(name),
   );
-}
+  const large = setup.sizes.filter((n) => n >= 2 ** 16);
+  const races = racesOf(parallel, large, setup.pool, 'random', setup.machine.cores);
+  return { threaded: await hold('threads', races, setup) };
+};
 
-/**
- * A processor learns the branches of a short array that comes again and again. So calls take turns
- * on up to 256 pieces, as long as all of them stay in the second-level cache.
- */
-function windowsFor(n: number): number {
-  return Math.max(1, Math.min(256, 2 ** 16 / n));
-}
+/** Weighted and masked calls beside the plain one. */
+export const weightsAndMasks: Section = async (setup) => {
+  const sizes = setup.isQuick ? [2 ** 16, 2 ** 20] : [2 ** 16, 2 ** 20, 2 ** 24];
+  return { paths: await hold('paths', racesOf(paths, sizes, setup.pool), setup) };
+};
 
-/** Residuals whose branches are easy, or real, for those whose speed depends on them. */
-export function otherRaces(
+function racesOf(
   contenders: readonly Contender[],
-  data: 'sorted' | 'flights',
   sizes: readonly number[],
   pool: Pool,
+  data: Data = 'random',
+  threads = 1,
 ): Race[] {
   return OPERATIONS.flatMap((operation) =>
     sizes.map((n) => ({
       operation,
       data,
       n,
-      windows: 1,
+      // A processor learns the branches of a short array that comes again and again. So calls take
+      // turns on up to 256 pieces, as long as all of them stay in the second-level cache.
+      windows: data === 'random' ? Math.max(1, Math.min(256, 2 ** 16 / n)) : 1,
+      threads,
       pool: data === 'sorted' ? sortedPool(pool, n) : pool,
-      entries: contenders.map((contender) => ({ contender, threads: 1 })),
-    })),
-  );
-}
-
-/** All threads, for those that have them; and the first contender with one, as a measure. */
-export function threadedRaces(
-  contenders: readonly Contender[],
-  threads: number,
-  sizes: readonly number[],
-  pool: Pool,
-): Race[] {
-  return OPERATIONS.flatMap((operation) =>
-    sizes.map((n) => ({
-      operation,
-      data: 'random' as const,
-      n,
-      windows: 1,
-      pool,
       entries: [
         ...contenders
+          .filter(({ operations = OPERATIONS }) => operations.includes(operation))
           .filter(({ largest = 2 ** 24 }) => n <= largest)
           .map((contender) => ({ contender, threads })),
-        { contender: contenders[0]!, threads: 1 },
+        ...(threads > 1 ? [{ contender: contenders[0]!, threads: 1 }] : []),
       ],
     })),
   );
 }
 
-export const samplesOf = (races: readonly Race[], { rounds }: Effort) =>
-  races.reduce((sum, { entries }) => sum + entries.length * rounds, 0);
-
-export async function hold(
-  races: readonly Race[],
-  machine: Machine,
-  effort: Effort,
-  skipped: Skipped[],
-  onSamples: (count: number, what: string) => void,
-): Promise<Row[]> {
+async function hold(name: string, races: readonly Race[], setup: Setup): Promise<Row[]> {
+  const { machine, effort } = setup;
+  const { rounds } = effort;
+  const all = races.reduce((sum, { entries }) => sum + entries.length, 0);
+  const bar = progress(name, all * rounds);
   const rows: Row[] = [];
-  for (const { entries, ...own } of races) {
-    const what = `${own.operation}, ${short(own.n)} elements`;
-    const taking: { contender: Contender; task: Task; run: Run }[] = [];
+  for (const { entries, ...task } of races) {
+    const { operation, data, n, windows } = task;
+    const what = `${operation}, ${short(n)} elements`;
+    const taking: { contender: string; threads: number; run: Run }[] = [];
     try {
       for (const { contender, threads } of entries) {
-        const task = { ...own, threads };
-        const run = contender.costs[own.operation]
-          ? await ready(contender, task, skipped)
-          : undefined;
-        if (run) taking.push({ contender, task, run });
-        else onSamples(effort.rounds, what);
+        const run = await ready(contender, { ...task, threads }, setup);
+        if (run) taking.push({ contender: contender.name, threads, run });
+        else bar.step(rounds, what);
       }
       const runs = taking.map(({ run }) => run);
-      const samples = await race(runs, effort, () => onSamples(1, what));
-      for (const [j, { contender, task }] of taking.entries()) {
-        const { operation, data, n, windows, threads } = { ...own, ...task };
-        const cost = contender.costs[operation]!;
-        rows.push({
-          contender: contender.name,
-          operation,
-          data,
-          n,
-          threads,
-          regime: regime(machine, windows * n * (operation === 'forward' ? 8 : 12)),
-          cost,
-          ...samples[j]!,
-        });
-      }
+      const samples = await race(runs, effort, () => bar.step(1, what));
+      const fits = regime(machine, windows * n * (operation === 'forward' ? 8 : 12));
+      for (const [j, { contender, threads }] of taking.entries())
+        rows.push({ contender, operation, data, n, threads, regime: fits, ...samples[j]! });
     } finally {
       for (const { run } of taking) run.dispose();
     }
   }
+  bar.stop();
   return rows;
 }
 
-/** A run whose answer is right; or nothing, with the reason noted. A wrong answer ends the bench. */
-async function ready(
-  contender: Contender,
-  task: Task,
-  skipped: Skipped[],
-): Promise<Run | undefined> {
+/** A run whose answer is right; or nothing, with the reason noted. A wrong answer ends the setup. */
+async function ready(contender: Contender, task: Task, setup: Setup): Promise<Run | undefined> {
   const { operation, n, threads } = task;
   const skip = (why: string) => {
     const what = `${contender.name}, ${operation}, ${short(n)}, ${threads} thread(s)`;
-    skipped.push({ what, why });
+    setup.skipped.push({ what, why });
     return undefined;
   };
   let run: Run | string;

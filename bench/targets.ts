@@ -1,16 +1,12 @@
-// What this package wants to reach, beside what a run measured:
-//
-//   tsx bench/targets.ts bench/results/....json
+// What this package wants to reach, beside what a run measured.
 
-import { readFileSync } from 'node:fs';
-import { pathToFileURL } from 'node:url';
-import { BYTES, type Operation } from './contender.ts';
+import type { Operation } from './contender.ts';
+import { shareOfBytes } from './paths.ts';
 import { OURS, type Results, type Row, short } from './results.ts';
 
 export interface Verdict {
   readonly target: string;
-  /** `undefined`: this run has not measured it. */
-  readonly isMet: boolean | undefined;
+  readonly isMet: boolean;
   readonly got: string;
 }
 
@@ -20,6 +16,7 @@ interface Found {
   readonly where: string;
 }
 
+/** The targets that the run has measured. */
 export function targets({ speed, threaded, paths, machine }: Results): Verdict[] {
   /** Rows of a contender whose name begins so, with random residuals and one thread by default. */
   function rows(name: string, operation: Operation, also: Partial<Row> = {}): Row[] {
@@ -43,11 +40,28 @@ export function targets({ speed, threaded, paths, machine }: Results): Verdict[]
   const far = (row: Row) => row.n === biggest;
   const verdicts: Verdict[] = [];
 
+  function add(
+    target: string,
+    found: readonly Found[],
+    isGood: (value: number) => boolean,
+    worstOf: (...values: number[]) => number,
+  ): void {
+    if (found.length === 0) return;
+    const value = worstOf(...found.map((one) => one.value));
+    const { where } = found.find((one) => one.value === value)!;
+    const good = found.filter((one) => isGood(one.value)).length;
+    const of = found.length > 1 ? `; holds in ${good} of ${found.length} cases` : '';
+    verdicts.push({
+      target,
+      isMet: good === found.length,
+      got: `${value.toFixed(2)} at worst (${where})${of}`,
+    });
+  }
   function atLeast(target: string, limit: number, found: readonly Found[]): void {
-    verdicts.push(verdictOf(target, found, (value) => value >= limit, Math.min));
+    add(target, found, (value) => value >= limit, Math.min);
   }
   function atMost(target: string, limit: number, found: readonly Found[]): void {
-    verdicts.push(verdictOf(target, found, (value) => value <= limit, Math.max));
+    add(target, found, (value) => value <= limit, Math.max);
   }
 
   const native = rows('native, the kernel at 128 bits', 'forward');
@@ -127,42 +141,10 @@ export function targets({ speed, threaded, paths, machine }: Results): Verdict[]
     const found = paths
       .filter(({ contender }) => contender === name && contender !== 'plain')
       .map((row) => ({
-        value: row.ratio / (row.cost.bytes / BYTES[row.operation]),
+        value: row.ratio / shareOfBytes(name, row.operation),
         where: `${row.operation}, ${short(row.n)}`,
       }));
     if (name !== 'plain') atMost(`${name}: within 10 % of its bytes' share`, 1.1, found);
   }
   return verdicts;
-}
-
-function verdictOf(
-  target: string,
-  found: readonly Found[],
-  isGood: (value: number) => boolean,
-  worst: (...values: number[]) => number,
-): Verdict {
-  if (found.length === 0) return { target, isMet: undefined, got: 'not measured in this run' };
-  const value = worst(...found.map((one) => one.value));
-  const { where } = found.find((one) => one.value === value)!;
-  const good = found.filter((one) => isGood(one.value)).length;
-  const of = found.length > 1 ? `; holds in ${good} of ${found.length} cases` : '';
-  return {
-    target,
-    isMet: good === found.length,
-    got: `${value.toFixed(2)} at worst (${where})${of}`,
-  };
-}
-
-export function targetLines(results: Results): string[] {
-  return targets(results).map(({ target, isMet, got }) => {
-    const word = isMet === undefined ? '?     ' : isMet ? 'met   ' : 'MISSED';
-    return `${word}  ${target}: ${got}`;
-  });
-}
-
-const [script, file] = process.argv.slice(1);
-if (script && file && import.meta.url === pathToFileURL(script).href) {
-  for (const line of targetLines(JSON.parse(readFileSync(file, 'utf8')) as Results)) {
-    console.log(line);
-  }
 }

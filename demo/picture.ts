@@ -1,8 +1,10 @@
 // What the fit looks like: a drawing for a browser and a sketch for the terminal.
 
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
-import type { Flights, Line } from './regression.ts';
+import { mean, median, quantile } from 'd3-array';
+import type { Flights } from './data.ts';
+import { axis, COLOURS, drawing, panel, text } from './drawing.ts';
+import type { Line } from './regression.ts';
 
 export interface Scene {
   readonly flights: Flights;
@@ -23,11 +25,7 @@ export interface Scene {
   readonly losses: readonly number[];
 }
 
-// Middle tones, which can be read on white and on black.
-const BLUE = '#3b82f6';
-const RED = '#e5484d';
-const GREEN = '#2f9e64';
-const VIOLET = '#8b7fd6';
+const { blue: BLUE, red: RED, green: GREEN, violet: VIOLET } = COLOURS;
 
 // The part of the plane that is drawn: hours after midnight, and minutes late.
 const [FIRST_HOUR, LAST_HOUR] = [5, 24];
@@ -38,8 +36,7 @@ const CELL = 2;
 interface Slot {
   readonly hour: number;
   readonly width: number;
-  /** In order, earliest first. */
-  readonly delays: Float32Array;
+  readonly delays: readonly number[];
 }
 
 function slots({ flights, hourOf }: Scene, width: number): Slot[] {
@@ -49,17 +46,12 @@ function slots({ flights, hourOf }: Scene, width: number): Slot[] {
     const hours = hourOf(flights.hour[i]!) - FIRST_HOUR + 1 / 120;
     lists[Math.floor(hours / width)]?.push(flights.delay[i]!);
   }
-  return lists.map((list, k) => ({
-    hour: FIRST_HOUR + k * width,
-    width,
-    delays: Float32Array.from(list).sort(),
-  }));
+  return lists.map((delays, k) => ({ hour: FIRST_HOUR + k * width, width, delays }));
 }
 
 const middle = ({ hour, width }: Slot) => hour + width / 2;
-const quantile = ({ delays }: Slot, part: number) => delays[Math.floor(part * delays.length)]!;
-const median = (slot: Slot) => quantile(slot, 0.5);
-const mean = ({ delays }: Slot) => delays.reduce((sum, delay) => sum + delay, 0) / delays.length;
+const medianOf = ({ delays }: Slot) => median(delays)!;
+const meanOf = ({ delays }: Slot) => mean(delays)!;
 
 /** The share of a slot's flights in each cell of two minutes. */
 function cells({ hour, width, delays }: Slot) {
@@ -77,26 +69,6 @@ function cells({ hour, width, delays }: Slot) {
   }));
 }
 
-const { document } = parseHTML('<html></html>');
-
-/** A plot as an element of the drawing. */
-function panel(x: number, y: number, options: Plot.PlotOptions): string {
-  const svg = Plot.plot({
-    document,
-    style: { fontSize: '12px' },
-    marginLeft: 52,
-    marginBottom: 40,
-    ...options,
-  });
-  svg.querySelector('style')?.remove(); // meant for a page: it would resize an inner svg
-  svg.setAttribute('x', String(x));
-  svg.setAttribute('y', String(y));
-  return svg.outerHTML;
-}
-
-function axis(label: string, options: Plot.ScaleOptions = {}): Plot.ScaleOptions {
-  return { label, labelArrow: false, ...options };
-}
 const HOURS = axis('time of departure (hour of the day) →', {
   domain: [FIRST_HOUR, LAST_HOUR],
   labelAnchor: 'right',
@@ -139,8 +111,14 @@ function flightsPanel(scene: Scene): string {
       lineOf(scene, scene.leastSquares, RED),
       lineOf(scene, scene.withoutOutliers, GREEN, { strokeDasharray: '7 5' }),
       lineOf(scene, scene.robust, BLUE),
-      Plot.dot(halfHours, { x: middle, y: mean, stroke: RED, strokeWidth: 1.5, r: 3.5 }),
-      Plot.dot(halfHours, { x: middle, y: median, fill: BLUE, r: 3.5 }),
+      Plot.dot(halfHours, {
+        x: middle,
+        y: meanOf,
+        stroke: RED,
+        strokeWidth: 1.5,
+        r: 3.5,
+      }),
+      Plot.dot(halfHours, { x: middle, y: medianOf, fill: BLUE, r: 3.5 }),
       words(5.5, 56, RED, `least squares, all flights: ${slope(scene.leastSquares)}`),
       words(
         5.5,
@@ -195,32 +173,19 @@ function corruptionPanel(scene: Scene): string {
 const TITLE = 'A few very late flights bend least squares; smooth L1 follows the typical flight';
 const SUBTITLE = 'flights in the USA, January to June 2001; violet: how late each half hour is';
 
-function text(x: number, y: number, size: number, content: string, weight = 400): string {
-  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}">${content}</text>`;
-}
-
-/** The text of an SVG file. It brings its own paper, light or dark, as the reader's system is. */
+/** The text of an SVG file. */
 export function draw(scene: Scene): string {
   const flights = scene.flights.delay.length.toLocaleString('en');
   const corrupted = scene.corrupted.flights.toLocaleString('en');
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1200 664"
-  font-family="system-ui, sans-serif" color="#1f2933">
-<style>
-  .paper { fill: #fdfdfc }
-  @media (prefers-color-scheme: dark) { svg { color: #dde3ea } .paper { fill: #15191e } }
-</style>
-<rect class="paper" width="1200" height="664" rx="12"/>
-<g fill="currentColor">
-  ${text(24, 38, 21, TITLE, 600)}
-  ${text(24, 62, 13, `${flights} ${SUBTITLE}`)}
-  ${text(792, 102, 14, 'Gradient descent', 600)}
-  ${text(792, 392, 14, `${corrupted} evening flights recorded a day late`, 600)}
-</g>
-${flightsPanel(scene)}
-${lossPanel(scene)}
-${corruptionPanel(scene)}
-</svg>
-`;
+  return drawing([1200, 664], TITLE, [
+    text(24, 38, 21, TITLE, 600),
+    text(24, 62, 13, `${flights} ${SUBTITLE}`),
+    text(792, 102, 14, 'Gradient descent', 600),
+    text(792, 392, 14, `${corrupted} evening flights recorded a day late`, 600),
+    flightsPanel(scene),
+    lossPanel(scene),
+    corruptionPanel(scene),
+  ]);
 }
 
 const [LEFT, RIGHT] = [-15, 35]; // minutes
@@ -229,11 +194,11 @@ const PER_MINUTE = 1.5; // characters
 /** The same in characters: for each hour the middle half of the flights, and the three lines. */
 export function sketch(scene: Scene): string {
   const rows = slots(scene, 1).map((slot) => {
-    const [q1, q3] = [quantile(slot, 0.25), quantile(slot, 0.75)];
+    const [q1, q3] = [quantile(slot.delays, 0.25)!, quantile(slot.delays, 0.75)!];
     const at = (line: Line) => scene.delayAt(line, middle(slot));
     return textRow(`${slot.hour}:00`, (minutes) => (minutes >= q1 && minutes <= q3 ? '░' : ' '), [
       [0, '│'],
-      [median(slot), '●'],
+      [medianOf(slot), '●'],
       [at(scene.withoutOutliers), 'o'],
       [at(scene.leastSquares), 'L'],
       [at(scene.robust), 'S'],

@@ -4,21 +4,8 @@
 //   prediction = level + a * hour + b * distance + c * weekend        (minutes of delay)
 
 import { smoothL1LossWithGrad } from 'smooth-l1';
-
-/**
- * A row for each flight, every column in the kernel's memory. The features are standardised (less
- * their mean, divided by their standard deviation) from the units given here.
- */
-export interface Flights {
-  /** Minutes late on arrival; negative is early. */
-  readonly delay: Float32Array;
-  /** Time of departure, in hours from 4 to 28: after midnight it is still the evening before. */
-  readonly hour: Float32Array;
-  /** Miles. */
-  readonly distance: Float32Array;
-  /** 1 on Saturday and Sunday, else 0. */
-  readonly weekend: Float32Array;
-}
+import { value } from '../test/oracle.ts';
+import type { Flights } from './data.ts';
 
 /** The coefficients, all in minutes: of the average flight, then per standard deviation. */
 export type Line = readonly [level: number, hour: number, distance: number, weekend: number];
@@ -85,7 +72,7 @@ export function fitRobust(
   const steps: number[] = [];
   for (let epoch = 1; epoch <= EPOCHS; epoch++) {
     const { loss, slope } = lossAndGradient(line, flights, beta, scratch);
-    line = mapLine(line, (value, j) => value - beta * slope[j]!);
+    line = mapLine(line, (old, j) => old - beta * slope[j]!);
     losses.push(loss);
     steps.push(beta * Math.max(...slope.map(Math.abs)));
     onEpoch(epoch);
@@ -127,20 +114,13 @@ function solve(equations: Float64Array[]): Line {
   return mapLine([0, 0, 0, 0], (_, j) => equations[j]![4]!);
 }
 
-/** Smooth L1 and its derivative as the textbook has them, in double precision. */
-export function definition(d: number, beta: number): { loss: number; slope: number } {
-  const a = Math.abs(d);
-  if (a < beta) return { loss: (0.5 * d * d) / beta, slope: d / beta };
-  return { loss: a - 0.5 * beta, slope: Math.sign(d) };
-}
-
 function meanLossInDoubles(line: Line, flights: Flights, beta: number): number {
   const { delay, hour, distance, weekend } = flights;
   const [level, a, b, c] = line;
   let sum = 0;
   for (let i = 0; i < delay.length; i++) {
     const prediction = level + a * hour[i]! + b * distance[i]! + c * weekend[i]!;
-    sum += definition(prediction - delay[i]!, beta).loss;
+    sum += value('smoothL1', beta, prediction - delay[i]!);
   }
   return sum / delay.length;
 }
@@ -165,13 +145,13 @@ export function checkGradient(
   const numeric = mapLine(line, (_, j) => {
     const at = (h: number) =>
       meanLossInDoubles(
-        mapLine(line, (value, k) => (k === j ? value + h : value)),
+        mapLine(line, (old, k) => (k === j ? old + h : old)),
         flights,
         beta,
       );
     return (at(DIFFERENCE) - at(-DIFFERENCE)) / (2 * DIFFERENCE);
   });
-  const relativeErrors = mapLine(numeric, (value, j) => Math.abs(analytic[j]! / value - 1));
+  const relativeErrors = mapLine(numeric, (found, j) => Math.abs(analytic[j]! / found - 1));
   return { analytic, numeric, relativeErrors };
 }
 /** Minutes. Shorter and rounding shows, longer and the third derivative does. */

@@ -20,13 +20,6 @@ interface Ort {
 
 const require = createRequire(import.meta.url);
 
-// Counted from the nodes of the model; each but the mean writes a temporary.
-const COSTS = {
-  forward: { passes: 7, bytes: 88 },
-  backward: { passes: 4, bytes: 52 },
-  fused: { passes: 8, bytes: 104 },
-};
-
 export function onnxRuntime(kind: 'node' | 'web'): Contender {
   const ort = require(`onnxruntime-${kind}`) as Ort;
   const { version } = require(`./node_modules/onnxruntime-${kind}/package.json`) as {
@@ -50,19 +43,17 @@ export function onnxRuntime(kind: 'node' | 'web'): Contender {
     }));
     let next = 0;
     return {
-      async time(calls) {
-        const start = performance.now();
-        for (let i = 0; i < calls; i++) {
+      async calls(count) {
+        for (let i = 0; i < count; i++) {
           await session.run(feeds[next]!);
           next = (next + 1) % windows;
         }
-        return performance.now() - start;
       },
       check: async () => outcome(operation, await session.run(feeds[0]!)),
       dispose: () => void session.release(),
     };
   }
-  return { name: `onnxruntime-${kind} ${version}`, costs: COSTS, prepare };
+  return { name: `onnxruntime-${kind} ${version}`, prepare };
 }
 
 function outcome(operation: Operation, results: Record<string, OrtTensor>) {

@@ -1,7 +1,7 @@
 // TensorFlow.js in this engine: losses.huberLoss, which at delta 1 is smooth L1 at beta 1.
 
 import { createRequire } from 'node:module';
-import type { Contender, Cost, Run, Task } from '../contender.ts';
+import type { Contender, Run, Task } from '../contender.ts';
 import { loopOf } from '../contender.ts';
 
 // What is used of it. The package is not there when the types of this project are checked.
@@ -24,13 +24,6 @@ interface TensorFlow {
 }
 
 const require = createRequire(import.meta.url);
-
-// Counted in tfjs-core/src/ops/losses/huber_loss.ts: sub, abs, minimum, sub, square, mul, mul, add
-// and mean, each a pass that writes a temporary. The gradient goes back through each of them.
-const COSTS: Record<'forward' | 'fused', Cost> = {
-  forward: { passes: 9, bytes: 112 },
-  fused: { passes: 24, bytes: 330 },
-};
 
 /** Above this many elements a call takes so long, or needs so much memory, that it is left out. */
 const LARGEST = { cpu: 2 ** 20, wasm: 2 ** 24 };
@@ -60,19 +53,18 @@ export async function tensorFlow(backend: 'cpu' | 'wasm'): Promise<Contender> {
         const { value, grad } = tf.valueAndGrad((x) => loss(target, x))(input);
         return { loss: value.dataSync()[0]!, gradient: isRead ? grad.dataSync() : undefined };
       });
+    const begin = async () => {
+      await tf.setBackend(backend);
+    };
     const loop = loopOf(
       operation === 'forward' ? forward : (place: Place) => fused(place, false),
       places,
     );
     return {
-      async time(calls) {
-        await tf.setBackend(backend);
-        const start = performance.now();
-        loop(calls);
-        return performance.now() - start;
-      },
+      begin,
+      calls: loop,
       async check() {
-        await tf.setBackend(backend);
+        await begin();
         return operation === 'forward' ? forward(places[0]!) : fused(places[0]!, true);
       },
       dispose() {
@@ -83,5 +75,9 @@ export async function tensorFlow(backend: 'cpu' | 'wasm'): Promise<Contender> {
       },
     };
   }
-  return { name: `TF.js ${tf.version.tfjs}, ${backend}`, costs: COSTS, prepare };
+  return {
+    name: `TF.js ${tf.version.tfjs}, ${backend}`,
+    operations: ['forward', 'fused'],
+    prepare,
+  };
 }
