@@ -1,7 +1,6 @@
 // What the losses and their derivatives look like, as a picture for the web.
 
 import * as Plot from '@observablehq/plot';
-import { parseHTML } from 'linkedom';
 import {
   huberLoss,
   huberLossBackward,
@@ -10,6 +9,7 @@ import {
   smoothL1Loss,
   smoothL1LossBackward,
 } from 'smooth-l1';
+import { axis, COLOURS, drawing, panel } from '../demo/drawing.ts';
 
 type Values = (x: Float32Array) => Float32Array;
 
@@ -23,11 +23,6 @@ interface Curve {
   /** Where the parabola ends. */
   readonly bound?: number;
 }
-
-// Middle tones, which can be read on white and on black.
-const BLUE = '#3b82f6';
-const ORANGE = '#d9730d';
-const GREEN = '#2f9e64';
 
 const none = { reduction: 'none' } as const;
 const sum = { reduction: 'sum' } as const;
@@ -46,18 +41,18 @@ function smooth(sigma: number, stroke: string, width: number): Curve {
 
 /** From the widest to the narrowest, so that all show where they are one. */
 const curves: readonly Curve[] = [
-  smooth(1, BLUE, 6),
-  smooth(3, ORANGE, 3),
+  smooth(1, COLOURS.blue, 6),
+  smooth(3, COLOURS.amber, 3),
   {
-    name: 'L1: |x|',
+    name: 'L1: |d|',
     stroke: 'currentColor',
     width: 1.5,
     loss: (x) => l1Loss(x, zeros(x), none),
     slope: (x) => l1LossBackward(1, x, zeros(x), sum),
   },
   {
-    name: 'L2: x²/2',
-    stroke: GREEN,
+    name: 'L2: d²/2',
+    stroke: COLOURS.green,
     width: 2,
     dashes: '6 4',
     loss: (x) => huberLoss(x, zeros(x), { delta: Infinity, ...none }),
@@ -75,13 +70,9 @@ function places(): Float32Array {
 /** Which of the two functions of a curve is drawn. */
 type Choice = (curve: Curve) => Values;
 
-const { document } = parseHTML('<html></html>');
-const [WIDTH, HEIGHT] = [880, 410];
-
 /** A plot as an element of the picture. */
-function panel(left: number, label: string, domain: number[], valuesOf: Choice): string {
-  const svg = Plot.plot({
-    document,
+function curvesPanel(left: number, label: string, domain: number[], valuesOf: Choice): string {
+  return panel(left, 52, {
     style: { fontSize: '13px' },
     width: 424,
     height: 350,
@@ -89,14 +80,10 @@ function panel(left: number, label: string, domain: number[], valuesOf: Choice):
     marginLeft: 46,
     marginBottom: 42,
     clip: true,
-    x: { label: 'x = p − q', labelAnchor: 'center', labelArrow: 'none', ticks: 5, grid: true },
+    x: axis('d = input − target', { labelAnchor: 'center', ticks: 5, grid: true }),
     y: { label, domain, ticks: 5, grid: true },
     marks: marks(valuesOf),
   });
-  svg.querySelector('style')?.remove(); // meant for a page: it would resize an inner svg
-  svg.setAttribute('x', String(left));
-  svg.setAttribute('y', '52');
-  return svg.outerHTML;
 }
 
 function marks(valuesOf: Choice): Plot.Markish[] {
@@ -134,23 +121,12 @@ function legend(): string {
   ].join('\n');
 }
 
-/** The text of an SVG file. It brings its own paper, light or dark, as the reader's system is. */
+/** The text of an SVG file. */
 export function draw(): string {
-  const losses = panel(8, 'loss', [-0.06, 2], ({ loss }) => loss);
-  const slopes = panel(444, 'derivative', [-1.3, 1.3], ({ slope }) => slope);
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}"
-  font-family="system-ui, sans-serif" color="#1f2933">
-<title>Smooth L1 at sigma 1 and 3, L1 and L2: the losses and their derivatives</title>
-<style>
-  .paper { fill: #fdfdfc }
-  @media (prefers-color-scheme: dark) { svg { color: #dde3ea } .paper { fill: #15191e } }
-</style>
-<rect class="paper" width="${WIDTH}" height="${HEIGHT}" rx="12"/>
-<g fill="currentColor" font-size="14">
-${legend()}
-</g>
-${losses}
-${slopes}
-</svg>
-`;
+  const title = 'Smooth L1 at sigma 1 and 3, L1 and L2: the losses and their derivatives';
+  return drawing([880, 410], title, [
+    `<g font-size="14">\n${legend()}\n</g>`,
+    curvesPanel(8, 'loss', [-0.06, 2], ({ loss }) => loss),
+    curvesPanel(444, 'derivative', [-1.3, 1.3], ({ slope }) => slope),
+  ]);
 }
