@@ -530,3 +530,13 @@ test('any options and bits: every backend gives the same', () => {
     }
   });
 });
+
+test.each(backends)('%s: a delta of -0 is a delta of 0', (_, smooth) => {
+  const input = Float32Array.of(1, -1, 0, -0, Infinity, -Infinity, NaN);
+  const target = new Float32Array(input.length);
+  const of = (delta: number | Float32Array) => ({
+    gradient: smooth.huberLossBackward(1, input, target, { delta, rowLength: 1 }),
+  });
+  expectSame(of(-0), of(0));
+  expectSame(of(Float32Array.of(-0)), of(0));
+});

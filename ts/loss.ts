@@ -61,7 +61,8 @@ const SMALLEST = 2 ** -149;
 const SMALLEST_NORMAL = 2 ** -126;
 
 function huber(threshold: number): Curve {
-  const delta = fround(threshold);
+  // Not -0, of which the clamp would make other zeros.
+  const delta = fround(threshold) + 0;
   return { pre: 1, inv: 1, lim: delta, half: 0.5, kink: delta };
 }
 
