@@ -133,6 +133,7 @@ pub struct Job {
     pub ignore_nan: u32,
     pub pre: f32,
     pub inv: f32,
+    /// Not -0.
     pub lim: f32,
     pub half: f32,
     /// The weight of residuals below 0; with `CURVES` by column, 1 if it is 1 for all columns.

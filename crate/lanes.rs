@@ -15,9 +15,11 @@ pub trait Lanes: Copy {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
-    /// `other < self ? other : self`. A NaN in `self` survives.
+    /// `other < self ? other : self`. A NaN in `self` survives. `other` is neither NaN nor -0: on
+    /// ARM64 the opcode is patched to `min`, which differs there.
     fn pmin(self, other: Self) -> Self;
-    /// `self < other ? other : self`. A NaN in `self` survives.
+    /// `self < other ? other : self`. A NaN in `self` survives. `other` is neither NaN nor +0: on
+    /// ARM64 the opcode is patched to `max`, which differs there.
     fn pmax(self, other: Self) -> Self;
     fn abs(self) -> Self;
     /// The lanes as `f64`, added as `(0 + 1) + (2 + 3)`.
@@ -155,6 +157,11 @@ fn mask(bits: [bool; LANES]) -> [f32; LANES] {
     bits.map(|set| f32::from_bits(if set { u32::MAX } else { 0 }))
 }
 
+/// Whether no lane is NaN or exactly `zero`.
+fn bounds(v: [f32; LANES], zero: f32) -> bool {
+    v.iter().all(|x| !x.is_nan() && x.to_bits() != zero.to_bits())
+}
+
 fn bitwise(a: [f32; LANES], b: [f32; LANES], op: fn(u32, u32) -> u32) -> [f32; LANES] {
     core::array::from_fn(|i| f32::from_bits(op(a[i].to_bits(), b[i].to_bits())))
 }
@@ -173,9 +180,11 @@ impl Lanes for [f32; LANES] {
         core::array::from_fn(|i| self[i] * other[i])
     }
     fn pmin(self, other: Self) -> Self {
+        debug_assert!(bounds(other, -0.0), "min would differ from pmin: {other:?}");
         core::array::from_fn(|i| if other[i] < self[i] { other[i] } else { self[i] })
     }
     fn pmax(self, other: Self) -> Self {
+        debug_assert!(bounds(other, 0.0), "max would differ from pmax: {other:?}");
         core::array::from_fn(|i| if self[i] < other[i] { other[i] } else { self[i] })
     }
     fn abs(self) -> Self {

@@ -30,7 +30,8 @@ impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
     #[inline(always)]
     pub fn slope(&self, d: L) -> L {
         let d = if SHAPE & shape::SCALED != 0 { d.mul(self.pre) } else { d };
-        // pmin and pmax with the data first: one instruction each, and NaN stays NaN.
+        // pmin and pmax with the data first: one instruction each on x86-64, and NaN stays NaN. On
+        // ARM64 the module is patched to min and max, which give the same bits, since `lim` is +0 or more.
         let d = if SHAPE & UNIT != 0 { d } else { d.mul(self.inv) };
         d.pmin(self.lim).pmax(self.lim.mul(L::splat(-1.0)))
     }

@@ -932,8 +932,12 @@ fn lanes_fold_in_pairs() {
 fn lanes_compare_and_select() {
     let bits = |v: Vector| v.map(f32::to_bits);
     for (a, b) in vectors() {
-        assert_eq!(bits(a.pmin(b)), each(|i| if b[i] < a[i] { b[i] } else { a[i] }.to_bits()));
-        assert_eq!(bits(a.pmax(b)), each(|i| if a[i] < b[i] { b[i] } else { a[i] }.to_bits()));
+        let limit = b.map(|x| if x.is_nan() { 1.0 } else { x });
+        let (high, low) = (limit.map(|x| x + 0.0), limit.map(|x| -(x + 0.0)));
+        let p = |i: usize| if high[i] < a[i] { high[i] } else { a[i] };
+        let q = |i: usize| if a[i] < low[i] { low[i] } else { a[i] };
+        assert_eq!(bits(a.pmin(high)), each(|i| p(i).to_bits()));
+        assert_eq!(bits(a.pmax(low)), each(|i| q(i).to_bits()));
         assert_eq!(bits(a.abs()), each(|i| a[i].abs().to_bits()));
         assert_eq!(bits(a.eq(b)), each(|i| mask_of(a[i] == b[i])));
         assert_eq!(bits(a.ge(b)), each(|i| mask_of(a[i] >= b[i])));

@@ -1,15 +1,37 @@
 // Where the compiled kernel comes from: here, from bytes in the package. Hosts that do not compile
 // bytes have module.workerd.ts in its place, the plain JavaScript entry module.none.ts.
-import { kernel, sharedFlag } from './generated/kernel.ts';
+import { clamps, kernel, sharedFlag } from './generated/kernel.ts';
 
 /** Bytes of a memory that cannot grow, if nobody says how many. */
 export const CAPACITY = 256 * 2 ** 20;
 
-/** Compiles the kernel for unshared or shared memory. */
-export function compile(shared: boolean): WebAssembly.Module | undefined {
+/**
+ * Compiles the kernel for unshared or shared memory. If `strict`, it clamps by min and max in place of
+ * pmin and pmax: the same bits at another speed. On ARM64 that is one instruction in place of two, 8
+ * fewer of the 60 that V8 makes for 16 elements of the forward loop; on x64 it takes 1.7 to 3.6 times
+ * as long.
+ */
+export function compile(shared: boolean, strict = !isX64()): WebAssembly.Module | undefined {
   const bytes = fromHex(kernel);
   if (shared) bytes[sharedFlag.at] = sharedFlag.value;
+  if (strict) {
+    let at = 0;
+    for (const step of clamps) {
+      at += step;
+      bytes[at] = (bytes[at] as number) - 2;
+    }
+  }
   return new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+}
+
+/**
+ * Whether infinity less infinity is a NaN with a sign, as on x64 and nowhere else. A wrong answer costs
+ * time, never a result. The operand comes from memory, so that no compiler works the answer out.
+ */
+function isX64(): boolean {
+  const x = Float32Array.of(Infinity) as Float32Array & [number];
+  x[0] -= x[0];
+  return (new Int32Array(x.buffer)[0] as number) < 0;
 }
 
 interface HexDecoders {

@@ -8,6 +8,8 @@ export const work = fileURLToPath(new URL('../../target/engines/', import.meta.u
 /** What the suite says of one backend in one engine. */
 export interface Found {
   backend: string;
+  /** A hash of the module, where it was compiled from bytes. */
+  module?: string;
   threads: number;
   /** Why there are no threads. */
   refusal?: string;
@@ -22,6 +24,8 @@ export interface Wanted {
   backend: 'wasm-shared' | 'wasm' | 'js';
   /** The refusal that is wanted, where two threads are not. */
   refusal?: RegExp;
+  /** The processor, which decides on the module; this one by default. */
+  processor?: string;
 }
 
 /** Something that is not on this machine. */
@@ -64,13 +68,23 @@ function agree(kind: string, hash: string, of: string): void {
     throw new Error(`the hash of its ${kind} is ${hash}, that of ${first.of} ${first.hash}`);
 }
 
+/** Each processor has its own module. */
+function agreeOnModule(backend: string, processor: string, hash: string, of: string): void {
+  const kind = (processor: string): string => `module for ${backend} on ${processor}`;
+  agree(kind(processor), hash, of);
+  const other = hashes.get(kind(processor === 'x64' ? 'arm64' : 'x64'));
+  if (other?.hash === hash) throw new Error(`its module is that of ${other.of}`);
+}
+
 /** Throws unless the suite found what it should. */
-export function judge(name: string, found: Found, { backend, refusal }: Wanted): string {
+export function judge(name: string, found: Found, wanted: Wanted): string {
+  const { backend, refusal, processor = process.arch } = wanted;
   if (found.failures.length > 0)
     throw new Error(`${found.failures.length} wrong: ${found.failures.slice(0, 3).join('; ')}`);
   if (found.vectors === 0) throw new Error('there were no vectors');
   if (found.backend !== backend)
     throw new Error(`the backend is ${found.backend}, wanted ${backend}`);
+  if (found.module && backend !== 'js') agreeOnModule(backend, processor, found.module, name);
   agree('elementwise results', found.elementwise, name);
   agree(`sums (${backend === 'js' ? 'js' : 'wasm'})`, found.sums, name);
   if (!refusal && found.threads !== 2)
