@@ -53,6 +53,12 @@ export async function checkHosts(): Promise<void> {
         return suite(name, { ...host, flags: [tier] }, 'default', { backend: 'wasm-shared' });
       });
     }
+  for (const [backend, wanted] of Object.entries(backends))
+    await check(`Node on ARM64 (emulated), ${backend}`, () => suiteOnArm(backend, wanted));
+  for (const tier of tiers.slice(0, 2))
+    await check(`Node on ARM64 (emulated) ${tier}`, () =>
+      suiteOnArm('default', { backend: 'wasm-shared' }, [tier]),
+    );
   // The tiers of JavaScriptCore: an interpreter, and two compilers.
   for (const tier of ['useBBQJIT', 'useOMGJIT', 'useJIT']) {
     const name = `${await nameOf(bun)} without ${tier.slice(3)}`;
@@ -72,6 +78,15 @@ async function suite(name: string, host: Host, backend: string, wanted: Wanted):
     env: host.env ?? {},
   });
   return judge(name, JSON.parse(out) as Found, wanted);
+}
+
+async function suiteOnArm(backend: string, wanted: Wanted, flags: string[] = []): Promise<string> {
+  const program = await run('bash', ['arm64.sh']).catch((error) => {
+    throw new Missing(error.message);
+  });
+  const name = 'Node on ARM64';
+  const host = { name, program: program.trim(), flags };
+  return suite(name, host, backend, { ...wanted, processor: 'arm64' });
 }
 
 async function suiteInWorkerd(backend: string, flags: string[]): Promise<string> {
