@@ -255,6 +255,14 @@ kernel() {
   RUSTFLAGS=$wasm_flags wasm-pack build --mode no-install --target web --no-opt --no-pack --release \
     --out-name smooth_l1 . -- --locked
 }
+# The worker is a file, and text in the package for hosts that do not find the file.
+worker_script() {
+  esbuild ts/worker.ts --bundle --minify --target=es2022 --format=iife --log-level=warning --outfile=target/worker.js
+  node - >ts/generated/worker.ts <<'END'
+    const text = require("node:fs").readFileSync("target/worker.js", "utf8").trim();
+    console.log(`// Written by build.sh: worker.ts as a script.\nexport const script = ${JSON.stringify(text)};`);
+END
+}
 declarations() {
   find dist -type f ! -name '*.wasm' -exec rm -f {} +
   tsc -p tsconfig.build.json
@@ -279,7 +287,7 @@ bundle() {
   esbuild ts/index.ts "${common[@]}" --format=cjs --conditions=reference --outfile=dist/reference.cjs
   # Hosts that refuse to compile bytes import the module as it is.
   esbuild ts/index.ts "${common[@]}" --format=esm --conditions=workerd '--external:*.wasm' --outfile=dist/index.workerd.js
-  esbuild ts/worker.ts "${common[@]}" --format=esm --outfile=dist/worker.js
+  cp target/worker.js dist/worker.js
 }
 build() {
   local now built=
@@ -298,6 +306,7 @@ build() {
     node crate/link.mjs
     printf %s "$now" >target/kernel.print
   fi
+  worker_script
   now=$(print_of ts tsconfig.json tsconfig.build.json package.json package-lock.json build.sh)
   if ! { fresh wrapper "$now" && [ -e dist/index.js ] && [ -e dist/index.d.ts ]; }; then
     built=1

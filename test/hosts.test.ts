@@ -85,6 +85,31 @@ describe.each(hosts)('%s', (_, globals, backend) => {
   });
 });
 
+const headers = /Cross-Origin-Opener-Policy.*Cross-Origin-Embedder-Policy/;
+const unshared = { WebAssembly: replaced({ Memory: memoryWithin(65536, false) }) };
+test.each([
+  ['a page that is not isolated', 'wasm', 'this host has no shared memory', false, unshared, true],
+  ['a host without shared memory', 'wasm', 'this host has no shared memory', undefined, unshared],
+  [
+    'a page whose policy forbids WebAssembly',
+    'js',
+    csp,
+    false,
+    { WebAssembly: replaced({ Module: refuse(real.CompileError, csp) }) },
+  ],
+])(
+  '%s has no threads, and says why',
+  async (_, backend, reason, isolated, globals, helps = false) => {
+    for (const [name, value] of Object.entries({ ...globals, crossOriginIsolated: isolated }))
+      vi.stubGlobal(name, value);
+    const smooth = await reloaded();
+    const message = await smooth.setNumThreads(2).catch(String);
+    expect(message).toContain(`the backend here is "${backend}" (wasm-shared: ${reason})`);
+    // Headers are named where they help, and nowhere else.
+    expect(headers.test(message as string)).toBe(helps);
+  },
+);
+
 test('a host that compiles nothing runs a module that it is given', async () => {
   const module = new real.Module(Buffer.from(kernel, 'hex'));
   const Module = refuse(real.CompileError, csp);

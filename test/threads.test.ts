@@ -448,9 +448,9 @@ describe('setNumThreads', () => {
 
   test.each(['wasm', 'js'] as const)('the backend "%s" has no threads', async (backend) => {
     const smooth = fresh({ backend });
-    const message = await smooth.setNumThreads(2).catch(String);
-    expect(message).toMatch(headers);
-    expect(message).toContain(`the backend here is "${backend}"`);
+    expect(await smooth.setNumThreads(2).catch(String)).toBe(
+      `Error: setNumThreads: threads need the backend "wasm-shared", and the backend here is "${backend}" (chosen by load(), or by this entry of the package)`,
+    );
     await smooth.setNumThreads(1);
     expect(smooth.getNumThreads()).toBe(1);
     expect(
@@ -932,6 +932,95 @@ describe('a worker as browsers have it, which does not tell its end', () => {
     expect(warnings.length).toBe(1);
     expect(smooth.getNumThreads()).toBe(3);
     check();
+  });
+});
+
+// ---- how a page makes its workers -----------------------------------------------------------------
+describe('a page', () => {
+  type Loads = (address: string) => WorkerLike | undefined;
+
+  /** Makes this process a page, whose `Worker` is what `load` gives for an address, or fails to load. */
+  function page(load: Loads): string[] {
+    const addresses: string[] = [];
+    Object.defineProperty(process, 'type', { value: 'renderer', configurable: true });
+    vi.stubGlobal('Blob', function Blob([text]: [string]) {
+      return { text };
+    });
+    vi.spyOn(URL, 'createObjectURL').mockImplementation(
+      (blob) => `blob:${(blob as unknown as { text: string }).text}`,
+    );
+    vi.stubGlobal('Worker', function PageWorker(address: URL | string) {
+      const text = String(address);
+      addresses.push(text.startsWith('blob:') ? 'blob' : (text.split('/').pop() as string));
+      const like = load(text) ?? { postMessage() {}, terminate() {} };
+      if (!('postMessage' in like && 'unref' in like))
+        queueMicrotask(() => (like as { onerror?: (event: object) => void }).onerror?.({}));
+      return like;
+    });
+    return addresses;
+  }
+
+  /** It has `onmessage` instead of `on`. */
+  const inPage = (worker: Worker): WorkerLike => {
+    const like = {
+      postMessage: worker.postMessage.bind(worker),
+      terminate: () => worker.terminate(),
+      unref: () => worker.unref(),
+      onmessage: (_: { data: unknown }) => {},
+    };
+    worker.on('message', (data) => like.onmessage({ data }));
+    return like;
+  };
+  const fromText: Loads = (address) =>
+    address.startsWith('blob:') ? inPage(line(address.slice(5))) : undefined;
+
+  afterEach(() => {
+    Reflect.deleteProperty(process, 'type');
+    vi.mocked(URL.createObjectURL).mockRestore();
+  });
+
+  test.each<[string, Loads, string[]]>([
+    ['takes the file', () => inPage(sound()), ['worker.js', 'worker.js']],
+    [
+      'takes the text where the file is not there',
+      fromText,
+      ['worker.js', 'worker.js', 'blob', 'blob'],
+    ],
+    [
+      'takes the text where the file is of another origin',
+      (address) => fromText(address) ?? thrown('another origin'),
+      ['worker.js', 'blob', 'blob'],
+    ],
+  ])('%s', async (_, load, expected) => {
+    const { smooth, check, used } = await laboratory();
+    const before = used();
+    const addresses = page(load);
+    await smooth.setNumThreads(3);
+    expect(addresses).toEqual(expected);
+    expect(smooth.getNumThreads()).toBe(3);
+    check();
+    await smooth.setNumThreads(1);
+    while (used() !== before) await new Promise((next) => setTimeout(next, 5));
+  });
+
+  test('where neither is there, the error says what helps', async () => {
+    const { smooth, check, used } = await laboratory();
+    const before = used();
+    page(() => undefined);
+    const reason =
+      'a worker did not start (its script could not be loaded; where the page has the header "Cross-Origin-Embedder-Policy", the script needs it too)';
+    expect(await smooth.setNumThreads(2).catch(String)).toBe(
+      `Error: setNumThreads: this host starts no worker by itself (${reason}; ${reason}); give createWorker, which makes one that runs smooth-l1/worker`,
+    );
+    expect(used()).toBe(before);
+    check();
+  });
+
+  test('a full memory is no fault of its workers', async () => {
+    const smooth = fresh({ backend: 'wasm-shared', capacity: 2 ** 20 });
+    const addresses = page(fromText);
+    expect(await smooth.setNumThreads(256).catch(String)).toMatch(/^RangeError: setNumThreads: /);
+    expect(addresses.filter((address) => address === 'blob')).toEqual([]);
   });
 });
 

@@ -1,7 +1,7 @@
 // The kernel: a memory, the module over it, and all state of a call. Several can exist; the functions
 // of the package use one, which starts on first use.
 
-import { CAPACITY, compile } from '#module';
+import { CAPACITY, compile, START } from '#module';
 import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
 import { totals } from './generated/job.ts';
@@ -87,6 +87,8 @@ export class Kernel {
   readonly sums = new Sums();
   /** The threads of `setNumThreads`. */
   helpers: Helpers | undefined = undefined;
+  /** Why the first backend that was tried does not run here. */
+  refused: string | undefined;
   readonly #jobs: readonly Job[];
   /** Memory that the running call took for itself. */
   #taken: number[] = [];
@@ -220,16 +222,22 @@ function plainKernel(): Kernel {
 /** The kernel that functions use. */
 let current: Kernel | undefined;
 
+/** In the order in which they are tried. */
+const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
+
 /** What will be tried first. */
-const FIRST: Backend = typeof WebAssembly === 'object' ? 'wasm-shared' : 'js';
+const FIRST = BACKENDS[typeof WebAssembly === 'object' ? START : 2] as Backend;
 
 /**
- * What is really running. Before the first use it is what will be tried first.
+ * What is really running. Before the first use it is what will be tried first: `"wasm"` on
+ * Cloudflare Workers, `"js"` in `smooth-l1/reference` and where there is no WebAssembly.
  *
  * @example
  * ```ts
- * import { backend } from 'smooth-l1';
+ * import { backend, load } from 'smooth-l1';
+ * load(); // or any other first use
  * if (backend === 'js') console.warn('No WebAssembly SIMD here: losses will be slow.');
+ * console.log(backend); // wasm-shared
  * ```
  */
 export let backend: Backend = FIRST;
@@ -269,8 +277,6 @@ export function use(kernel: Kernel | undefined): void {
 export function copiedBytes(): number {
   return current?.stage?.copied ?? 0;
 }
-
-const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
 
 /**
  * Starts the kernel, for hosts that must supply its module or its memory, and for choosing a
@@ -324,11 +330,17 @@ export function startKernel(options: LoadOptions): Kernel {
   const isShared = memory && memory.buffer.constructor.name === 'SharedArrayBuffer';
   const wanted = options.backend ?? (memory && (isShared ? 'wasm-shared' : 'wasm'));
   // Who gives a module wants it used.
-  const candidates = wanted ? [wanted] : options.module ? BACKENDS.slice(0, 2) : BACKENDS;
+  const candidates = wanted
+    ? [wanted]
+    : options.module
+      ? BACKENDS.slice(0, 2)
+      : BACKENDS.slice(START);
   const reasons: string[] = [];
   for (const candidate of candidates) {
     try {
-      return candidate === 'js' ? plainKernel() : wasmKernel(candidate, options);
+      const kernel = candidate === 'js' ? plainKernel() : wasmKernel(candidate, options);
+      kernel.refused = reasons[0];
+      return kernel;
     } catch (error) {
       reasons.push(`${candidate}: ${(error as Error).message}`);
     }

@@ -2,6 +2,9 @@
 // bytes have module.workerd.ts in its place, the plain JavaScript entry module.none.ts.
 import { clamps, kernel, sharedFlag } from './generated/kernel.ts';
 
+/** The place of the first backend that this entry tries: all three, in their order. */
+export const START = 0;
+
 /** Bytes of a memory that cannot grow, if nobody says how many. */
 export const CAPACITY = 256 * 2 ** 20;
 

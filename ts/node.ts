@@ -3,7 +3,7 @@
 
 interface Modules {
   'node:worker_threads': {
-    Worker: new (script: URL | string, options: { execArgv: string[] }) => unknown;
+    Worker: new (script: string, options: { eval: true; execArgv: string[] }) => unknown;
     parentPort: {
       postMessage(message: unknown): void;
       once(event: 'message', listener: unknown): void;
@@ -17,18 +17,4 @@ export function builtin<Name extends keyof Modules>(name: Name): Modules[Name] |
     process?: { getBuiltinModule?: (name: Name) => Modules[Name] };
   };
   return process?.getBuiltinModule?.(name);
-}
-
-/** True in Node itself, and not in what imitates it, nor in a page of Electron. */
-export function isNode(): boolean {
-  const { process } = globalThis as {
-    process?: { versions?: Record<string, string | undefined>; type?: string };
-  };
-  const { node, bun } = process?.versions ?? {};
-  return (
-    node !== undefined &&
-    bun === undefined &&
-    !('Deno' in globalThis) &&
-    process?.type !== 'renderer'
-  );
 }

@@ -1,6 +1,9 @@
 // For hosts that have no workers, or another way to make them.
 
-/** Throws: `createWorker` has to be given. */
-export function spawn(): unknown {
-  throw new Error('this entry is for hosts without workers');
+export function ways(): (() => unknown)[] {
+  return [none];
+}
+
+function none(): never {
+  throw new Error('this entry of the package is for hosts without workers');
 }

@@ -28,7 +28,7 @@
 // the arrays.
 //
 // test/threads/model.ts goes through every order of all these steps, with workers that stop at any.
-import { spawn } from '#spawn';
+import { ways } from '#spawn';
 import { checkNumber, describe } from './check.ts';
 import {
   AWAKE,
@@ -269,17 +269,33 @@ class Threads implements Helpers {
   }
 
   async #start(threads: number, options: ThreadOptions): Promise<Pool> {
+    const shared = sharedParts(this.#kernel);
+    if (options.createWorker)
+      return this.#startWith(options.createWorker, shared, threads, options);
+    const reasons: string[] = [];
+    for (const way of ways() as (() => WorkerLike)[]) {
+      try {
+        return await this.#startWith(way, shared, threads, options);
+      } catch (error) {
+        // A full memory is full whoever makes the workers.
+        if (error instanceof RangeError) throw error;
+        reasons.push(messageOf(error).replace(/^setNumThreads: /, ''));
+      }
+    }
+    throw new Error(
+      `setNumThreads: this host starts no worker by itself (${reasons.join('; ')}); give createWorker, which makes one that runs smooth-l1/worker`,
+    );
+  }
+
+  /** Starts a pool of workers that are all made in one way. */
+  async #startWith(
+    make: () => WorkerLike,
+    { memory, module }: Pick<Start, 'memory' | 'module'>,
+    threads: number,
+    options: ThreadOptions,
+  ): Promise<Pool> {
     const kernel = this.#kernel;
-    const { home, memory, module } = kernel;
-    const isolated = (globalThis as { crossOriginIsolated?: boolean }).crossOriginIsolated;
-    if (kernel.backend !== 'wasm-shared' || !memory || !module)
-      throw new Error(
-        `setNumThreads: threads need shared memory, and the backend here is "${kernel.backend}"; ${HEADERS}`,
-      );
-    if (typeof SharedArrayBuffer === 'undefined')
-      throw new Error(`setNumThreads: this host shares no memory with workers; ${HEADERS}`);
-    if (isolated === false)
-      throw new Error(`setNumThreads: this page is not cross-origin isolated; ${HEADERS}`);
+    const { home } = kernel;
     const taken = [home.allocate(CONTROL_BYTES, 'setNumThreads')];
     const address = taken[0] as number;
     const { buffer } = kernel.views.f32;
@@ -299,7 +315,7 @@ class Threads implements Helpers {
       for (let i = 1; i < threads; i++) {
         const work = home.allocate(kernel.workBytes, 'setNumThreads');
         taken.push(work);
-        const worker = options.createWorker ? options.createWorker() : spawned();
+        const worker = make();
         if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
           throw new TypeError(
             `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
@@ -349,7 +365,11 @@ class Threads implements Helpers {
         worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : ready());
         worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
           event.preventDefault?.();
-          failed(event.message ?? 'its script could not be loaded');
+          if (event.message !== undefined) return failed(event.message);
+          // It has never run, and never will.
+          own.gone++;
+          failed(`its script could not be loaded; ${WORKER_HEADER}`);
+          release(this.#kernel, own);
         };
       }
       try {
@@ -421,6 +441,25 @@ function rest(words: Int32Array, done: number): void {
 const HEADERS =
   'in a browser the page must be served with the headers "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"';
 
+const WORKER_HEADER =
+  'where the page has the header "Cross-Origin-Embedder-Policy", the script needs it too';
+
+/** What workers need of a kernel. */
+function sharedParts({ backend, refused, memory, module }: Kernel) {
+  const { crossOriginIsolated: isIsolated } = globalThis as { crossOriginIsolated?: boolean };
+  // Where nothing is known of isolation, or where it is there, no header helps.
+  const remedy = isIsolated === false ? `; ${HEADERS}` : '';
+  if (backend !== 'wasm-shared' || !memory || !module)
+    throw new Error(
+      `setNumThreads: threads need the backend "wasm-shared", and the backend here is "${backend}" (${refused ?? 'chosen by load(), or by this entry of the package'})${backend === 'wasm' && refused ? remedy : ''}`,
+    );
+  if (isIsolated === false)
+    throw new Error(`setNumThreads: this page is not cross-origin isolated${remedy}`);
+  if (typeof SharedArrayBuffer === 'undefined')
+    throw new Error('setNumThreads: this host shares no memory with workers');
+  return { memory, module };
+}
+
 function notStarted(reason: string): Error {
   return new Error(`setNumThreads: a worker did not start (${reason})`);
 }
@@ -450,17 +489,6 @@ function retire(kernel: Kernel, own: Pool): void {
 function release(kernel: Kernel, own: Pool): void {
   if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
   for (const offset of own.memory.splice(0)) kernel.home.release(offset);
-}
-
-/** A worker that runs `smooth-l1/worker`, made as this host makes one. */
-function spawned(): WorkerLike {
-  try {
-    return spawn() as WorkerLike;
-  } catch (error) {
-    throw new Error(
-      `setNumThreads: this host makes no worker by itself (${messageOf(error)}); give createWorker, which makes one that runs smooth-l1/worker, or have the package stay out of the bundle (serverExternalPackages)`,
-    );
-  }
 }
 
 function cores(): number {

@@ -239,10 +239,12 @@ export async function checkBrowsers(): Promise<void> {
           .join('; ');
       });
     const alone: Wanted = { backend: 'wasm-shared', refusal: HEADERS };
-    const together: Wanted = browser.shares ? { backend: 'wasm-shared' } : alone;
+    const together: Wanted = browser.shares
+      ? { backend: 'wasm-shared' }
+      : { backend: 'wasm-shared', refusal: /shares no memory|isolated/ };
     const rest: Record<string, Wanted> = {
-      wasm: { backend: 'wasm', refusal: HEADERS },
-      js: { backend: 'js', refusal: HEADERS },
+      wasm: { backend: 'wasm', refusal: /chosen by load/ },
+      js: { backend: 'js', refusal: /chosen by load/ },
     };
 
     await pages('isolated page', `${await isolated()}/page.html`, { default: together, ...rest });
@@ -253,17 +255,12 @@ export async function checkBrowsers(): Promise<void> {
     await pages('plain page', `${plain}/page.html`, { default: alone, ...rest });
     const strictest = await serve({ ...ISOLATED, ...policy("'self'") });
     await pages('page whose policy forbids WebAssembly', `${strictest}/page.html`, {
-      default: { backend: 'js', refusal: HEADERS },
+      default: { backend: 'js', refusal: /the backend here is "js" \(wasm-shared: / },
     });
     const free = await serve(ISOLATED);
     // WebKit takes a worker's import from another origin only if that requires isolation as well.
     const from = `${await serve(ISOLATED)}/smooth-l1/`;
-    await pages(
-      'package of another origin',
-      `${free}/page.html`,
-      { default: { backend: 'wasm-shared', refusal: browser.shares ? /./ : HEADERS } },
-      { from },
-    );
+    await pages('package of another origin', `${free}/page.html`, { default: together }, { from });
     await pages(
       'package of another origin, createWorker',
       `${free}/page.html`,
