@@ -19,8 +19,9 @@
 //!    exactly the place of an operand.
 //! 3. Sums run in `f32` lanes over a leaf of [`LEAF`] elements, which is then folded into an `f64`.
 //!    The cost of folding vanishes, and the error no longer grows with n (1e-10 instead of 1e-4 at 16M).
-//!    The order is fixed by the position of an element alone, so the bits of a sum do not depend on
-//!    how many calls, copies or threads made it, as long as each call starts at a leaf.
+//!    Leaves are added up over a [`PIECE`], pieces to the total. The order is fixed by the position of
+//!    an element alone, so the bits of a sum do not depend on how many calls, copies or threads made
+//!    it, as long as each call starts at a piece.
 //! 4. The last 1 to 15 elements are copied to where zeros follow them, whose loss and slope are 0,
 //!    and take the same iteration. Nothing is read or written past the end.
 //! 5. One function, `step`, computes whatever a pass may want. Its constants leave the plain passes with
@@ -38,7 +39,9 @@
 use crate::job::{Job, count, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
 use crate::loss::{Curve, UNIT};
-use crate::tiles::{LEAF, Leaf, STEP, UNROLL, Work, each_row, locate, pad, spread, unpad};
+use crate::tiles::{
+    LEAF, Leaf, PIECE, STEP, Sum, UNROLL, Work, each_row, locate, pad, spread, unpad,
+};
 
 // Sets of `want` that have a loop of their own, or a meaning.
 pub const GRAD_EACH: u32 = want::GRAD | want::UPSTREAM;
@@ -170,7 +173,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             (*work).leaf
         };
         if WANT == ANY && job.count != count::NOTHING {
-            counts::<L>(job, at, len, work);
+            counts::<L>(job, at, len, done, work);
         }
         let mut sums = [L::splat(0.0); UNROLL];
         let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
@@ -185,7 +188,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             unpad(len - tail, tail, work);
         }
         if adds_up {
-            (*work).totals.loss += total_of(sums, work);
+            add_leaf(sums, &raw mut (*work).totals.loss, done, work);
         }
         if rows {
             fold_rows(job, at, len, work);
@@ -367,12 +370,13 @@ fn add_to<L: Lanes, const U: usize>(sums: &mut [L; UNROLL], v: [L; U]) {
     *sums = each(|j| sums[(j + U) % UNROLL]);
 }
 
-/// The sum of all lanes. [`fold`] is not inlined, since it is as long as a loop: 5 % of the module.
+/// Adds all lanes of a leaf to a sum, after `done` elements of the run. [`fold`] is not inlined, since
+/// it is as long as a loop: 5 % of the module.
 ///
 /// # Safety
-/// `work` is valid.
+/// `work` is valid, and `sum` in it.
 #[inline(always)]
-unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
+unsafe fn add_leaf<L: Lanes>(sums: [L; UNROLL], sum: *mut Sum, done: usize, work: *mut Work) {
     // Not `store`: with that, the compiler takes a stack for some loops, or 300 bytes more.
     let p: *mut f32 = (&raw mut (*work).sums).cast();
     let [a, b, c, d] = sums;
@@ -380,16 +384,22 @@ unsafe fn total_of<L: Lanes>(sums: [L; UNROLL], work: *mut Work) -> f64 {
     b.store(p.add(LANES));
     c.store(p.add(2 * LANES));
     d.store(p.add(3 * LANES));
-    fold::<L>(work)
+    fold::<L>(sum, done, work);
 }
 
 /// # Safety
-/// `work` is valid.
+/// As for [`add_leaf`].
 #[inline(never)]
-unsafe fn fold<L: Lanes>(work: *mut Work) -> f64 {
+unsafe fn fold<L: Lanes>(sum: *mut Sum, done: usize, work: *mut Work) {
     let sums: [L; UNROLL] = load((&raw const (*work).sums).cast(), 0);
     let [a, b, c, d] = sums.map(L::fold);
-    (a + b) + (c + d)
+    let sum = &mut *sum;
+    if done % PIECE == 0 {
+        sum.before = sum.total;
+        sum.piece = 0.0;
+    }
+    sum.piece += (a + b) + (c + d);
+    sum.total = sum.before + sum.piece;
 }
 
 #[inline(always)]
@@ -456,7 +466,7 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
     while done < n {
         let len = LEAF.min(n - done);
         spread::<L>(job, first + done, len, done == 0, shape::WEIGHTED_MASKED, work);
-        counts::<L>(job, first + done, len, work);
+        counts::<L>(job, first + done, len, done, work);
         done += len;
     }
 }
@@ -466,7 +476,7 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
 /// # Safety
 /// As for [`run`]; [`spread`] has located the leaf.
 #[inline(never)]
-unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
+unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, done: usize, work: *mut Work) {
     let mut sums = [L::splat(0.0); UNROLL];
     each_step::<1, { shape::WEIGHTED_MASKED }>(
         job,
@@ -492,5 +502,5 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, work: *mut Work) {
             add_to(&mut sums, [value.drop(masked)]);
         },
     );
-    (*work).totals.count += total_of(sums, work);
+    add_leaf(sums, &raw mut (*work).totals.count, done, work);
 }

@@ -71,11 +71,23 @@ function jobInTypeScript() {
 
   const [, leaf] =
     /pub const LEAF: usize = (\d+);/.exec(tiles) ?? fail('crate/tiles.rs has no decimal LEAF');
+  const [, leaves] =
+    /pub const PIECE: usize = (\d+) \* LEAF;/.exec(tiles) ??
+    fail('crate/tiles.rs has no PIECE that is a multiple of LEAF');
   if (String(fieldsOf(tiles, 'Work')[0]) !== 'totals,Totals')
     fail('Work does not begin with Totals');
-  const totals = fieldsOf(tiles, 'Totals');
-  for (const [name, type] of totals)
-    if (type !== 'f64') fail(`field ${name} of Totals is no f64: ${type}`);
+  const sum = fieldsOf(tiles, 'Sum');
+  if (sum[0][0] !== 'total' || sum.some(([, type]) => type !== 'f64'))
+    fail(`Sum is not a total and other f64: ${sum}`);
+  const sizes = { f64: 1, Sum: sum.length };
+  let size = 0;
+  const totals = fieldsOf(tiles, 'Totals').map(([name, type]) => {
+    const place = size;
+    size += sizes[type] ?? fail(`field ${name} of Totals is no f64 and no Sum: ${type}`);
+    // In capitals: V8 gives objects of one shape one map, and { loss } is a common one. When another's
+    // field became a double, each call deoptimised anew: 10 times its time.
+    return [name.toUpperCase(), place];
+  });
 
   const object = (name, entries) =>
     `export const ${name} = { ${entries.map((entry) => entry.join(': ')).join(', ')} } as const;`;
@@ -97,15 +109,13 @@ function jobInTypeScript() {
     object('result', result),
     object('want', constantsOf(job, 'want')),
     object('count', constantsOf(job, 'count')),
-    '/** Elements that the kernel adds up together: a range that is not the last has a multiple of it. */',
+    '/** Elements that are added up in lanes of f32. */',
     `export const LEAF = ${leaf};`,
-    '/** The place of each total in the work area, in words of eight bytes. */',
-    // In capitals: V8 gives objects of one shape one map, and { loss } is a common one. When another's
-    // field became a double, each call deoptimised anew: 10 times its time.
-    object(
-      'totals',
-      totals.map(([name], i) => [name.toUpperCase(), i]),
-    ),
+    '/** Elements whose leaves are added up before their sum joins the total; what a thread or a copy takes at a time. A run starts at a piece. */',
+    `export const PIECE = ${leaves * leaf};`,
+    '/** The place of each total in the work area, and their size, in words of eight bytes. */',
+    object('totals', totals),
+    `export const TOTALS_WORDS = ${size};`,
     '',
   ].join('\n');
 }

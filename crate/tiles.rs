@@ -15,6 +15,9 @@ pub const UNROLL: usize = 4;
 pub const STEP: usize = LANES * UNROLL;
 /// Elements summed in `f32` before they are folded into an `f64`.
 pub const LEAF: usize = 1024;
+/// Elements whose leaves are added up before their sum joins the total; what a thread or a copy takes
+/// at a time, so that neither changes the order of a sum.
+pub const PIECE: usize = 8 * LEAF;
 
 /// A loop reads floats from so many arrays: the operands up to `DIRECTION`, by index of [`operand`],
 /// then, from `CURVES` on, the six numbers of the curve.
@@ -23,11 +26,21 @@ const SLOTS: usize = operand::CURVES + 6;
 const FIRST_TILE: usize = operand::INSIDE;
 const RESULTS: usize = result::GRAD_OUTSIDE + 1;
 
+/// A sum of leaves. It is `before + piece` after each leaf.
+#[repr(C)]
+pub struct Sum {
+    pub total: f64,
+    /// The total of the pieces before the running one.
+    pub before: f64,
+    /// The leaves of the running piece.
+    pub piece: f64,
+}
+
 /// What a pass adds up.
 #[repr(C)]
 pub struct Totals {
-    pub loss: f64,
-    pub count: f64,
+    pub loss: Sum,
+    pub count: Sum,
     /// The sum of a row that the next call continues.
     pub row: f64,
 }

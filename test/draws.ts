@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { Call } from './calls.ts';
 import type { Form, Layout } from './oracle.ts';
 
-/** Lengths around the vector, the iteration, the leaf, the staged piece and the chunk. */
+/** Lengths around the vector, the iteration, the leaf and the piece. */
 export const SHORT = [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 2047, 2048, 2049];
 export const LONG = [8191, 8192, 8193, 65535, 65536, 65537, 131073];
 

@@ -15,7 +15,7 @@ use proptest::{num, test_runner::RngSeed};
 use smooth_l1::job::{Job, Operand as JobOperand, count, layout, operand, result, shape, want};
 use smooth_l1::kernel::{GRAD_EACH, LOSS, SUM_GRAD};
 use smooth_l1::lanes::{LANES, Lanes};
-use smooth_l1::tiles::{LEAF, STEP, UNROLL};
+use smooth_l1::tiles::{LEAF, PIECE, STEP, UNROLL};
 
 use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, Sides, WHOLE, bits_of, run};
 use oracle::{Expected, Form, Sum, curvature, expected, slope, value};
@@ -474,7 +474,7 @@ fn every_layout_of_operands_agrees_with_the_textbook() {
 /// Checks a case in one call, and that it stays the same in many.
 fn check_cuts(case: &Case) {
     let whole = check(case, &WHOLE);
-    // The order of a sum is that of whole leaves.
+    // Leaf by leaf the bits are the same as long as there is one piece.
     for (stage, call) in [(usize::MAX, LEAF), (2 * LEAF, LEAF)] {
         let plan = Plan { offset: 3, margin: 5, stage, call };
         let _trying = Trying(|| format!("{plan:?}"));
@@ -504,7 +504,9 @@ fn a_row_goes_on_from_call_to_call() {
 
 /// The documented order: lane `k` of vector `j` takes element `16 i + 4 j + k` of a leaf.
 fn documented_sum(terms: &[f32]) -> f64 {
-    terms.chunks(LEAF).fold(0.0, |total, leaf| total + documented_leaf(leaf))
+    let piece =
+        |terms: &[f32]| terms.chunks(LEAF).fold(0.0, |sum, leaf| sum + documented_leaf(leaf));
+    terms.chunks(PIECE).fold(0.0, |total, terms| total + piece(terms))
 }
 
 fn documented_leaf(terms: &[f32]) -> f64 {
@@ -532,7 +534,7 @@ fn wide_case(want: u32, n: usize) -> Case {
 #[test]
 #[cfg_attr(miri, ignore = "about values alone")]
 fn a_sum_is_the_documented_sum_of_the_losses() {
-    for &n in LENGTHS {
+    for &n in LENGTHS.iter().chain(&[PIECE, 3 * PIECE + LEAF + 5]) {
         for (name, reshape) in SHAPES {
             let mut losses = wide_case(want::STORE, n);
             losses.scale = 1.0;
@@ -549,15 +551,15 @@ fn a_sum_is_the_documented_sum_of_the_losses() {
 }
 
 #[test]
-fn a_call_for_each_leaf_changes_no_bit() {
-    let n = if IS_SLOW { LEAF + 3 } else { 2 * LEAF + 3 };
+fn a_call_for_each_piece_changes_no_bit() {
+    let n = if IS_SLOW { PIECE + 3 } else { 2 * PIECE + LEAF + 3 };
     for ((name, reshape), index) in some(301, pairs(SHAPES, 0..PASS_COUNT)) {
         let mut case = pass(index, n);
         reshape(&mut case);
         let _trying = Trying(|| about(name, &case));
         let whole = run(&case, &WHOLE);
-        assert_same(&run(&case, &Plan { call: LEAF, ..WHOLE }), &whole);
-        assert_same(&run(&case, &Plan { stage: LEAF, ..WHOLE }), &whole);
+        assert_same(&run(&case, &Plan { call: PIECE, ..WHOLE }), &whole);
+        assert_same(&run(&case, &Plan { stage: PIECE, ..WHOLE }), &whole);
     }
 }
 

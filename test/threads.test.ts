@@ -15,8 +15,8 @@ import { Yard } from './yard.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
-const CHUNK = 65536;
-const THRESHOLD = 4 * CHUNK;
+const PIECE = 8192;
+const THRESHOLD = 32 * PIECE;
 
 const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
 const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);
@@ -134,7 +134,7 @@ describe('the results are those of one thread', () => {
     ...more,
   });
 
-  test.each([-1, 0, 1, 1025, CHUNK - 1, CHUNK + 1, 2 * CHUNK - 17])(
+  test.each([-1, 0, 1, 1025, PIECE - 1, PIECE + 1, 2 * PIECE - 17])(
     'the threshold and %i elements more',
     (more) => {
       for (const reduction of ['none', 'sum', 'mean'] as const)
@@ -142,7 +142,7 @@ describe('the results are those of one thread', () => {
     },
   );
 
-  const n = 6 * CHUNK; // divisible by 3
+  const n = 48 * PIECE; // divisible by 3
   const inRows = { rowLength: 3, reduction: 'rows' } as const;
   const features: [string, Partial<Call>][] = [
     ['Huber', { form: 'huber', threshold: 1.5 }],
@@ -182,7 +182,7 @@ describe('the results are those of one thread', () => {
     ['thresholds of the columns', { rowLength: 3, threshold: Float32Array.of(0.5, 1, 2) }],
     ['rows of three', inRows],
     ['rows of a thousand and more', { rowLength: 1024 * 3, reduction: 'rows' }],
-    ['rows of more than a chunk', { rowLength: 2 * CHUNK, reduction: 'rows' }],
+    ['rows of more than a piece', { rowLength: 2 * PIECE, reduction: 'rows' }],
     ['one row', { rowLength: n, reduction: 'rows' }],
     ...(['rows', 'weights', 'nonzeroWeights', 'unmasked', 7.5, 0] as const).map(
       (divisor): [string, Partial<Call>] => [
@@ -206,7 +206,7 @@ describe('the results are those of one thread', () => {
   });
 
   test('all options together, any that go together', () => {
-    const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 5 * CHUNK, 400_000);
+    const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 40 * PIECE, 400_000);
     const seed = Number(process.env.SEED ?? 1);
     const numRuns = 10 * Number(process.env.RUNS ?? 1);
     const property = fc.property(call(tame, lengths), (drawn) => check(drawn));
@@ -230,13 +230,13 @@ describe('the results are those of one thread', () => {
     check(painted(n, { reduction: 'none' }), true, { out: input }, ['forward']);
   });
 
-  test('more chunks than fit in a turn', () => {
+  test('more pieces than fit in a turn', () => {
     // Two views on one array, to need half the memory.
-    const whole = new Float32Array(1025 * CHUNK + 18);
+    const whole = new Float32Array(8193 * PIECE + 18);
     for (let i = 0; i < whole.length; i += LONGEST)
       whole.set(some(0, Math.min(LONGEST, whole.length - i)), i);
     const losses = (smooth: Package, base: Float32Array): string[] =>
-      [1024 * CHUNK, 1024 * CHUNK + 1, 1025 * CHUNK + 17].map((n) =>
+      [8192 * PIECE, 8192 * PIECE + 1, 8193 * PIECE + 17].map((n) =>
         bits(smooth.smoothL1Loss(base.subarray(1, n + 1), base.subarray(0, n))),
       );
     // What is copied through knows no turns.
@@ -262,7 +262,7 @@ const headers =
 async function laboratory(makers: (() => WorkerLike)[] = []) {
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
   const smooth = await fresh({ memory });
-  const n = 16 * CHUNK + 5;
+  const n = 128 * PIECE + 5;
   const [input, target, gradInput] = [smooth.float32(n), smooth.float32(n), smooth.float32(n)];
   paint(input);
 
@@ -613,7 +613,7 @@ describe('a worker that is lost', () => {
     };
   };
 
-  // After the first run of the kernel, between two pieces of a chunk, and after the last of one.
+  // After runs of the kernel, each of which is a piece.
   const faults = (['throw', 'end', 'hold'] as const).flatMap((fault) =>
     [0, 3, 7].map((at) => [fault, at] as const),
   );
@@ -687,7 +687,7 @@ describe('a worker that is lost', () => {
   test('what the call took for itself is given back when the threads are gone', async () => {
     const { make, provoke } = faulty('hold', 0);
     const { smooth, start, settled, input, target, exits, used } = await laboratory([make]);
-    const pair = [input, target].map((x) => x.subarray(0, 16 * CHUNK)) as [
+    const pair = [input, target].map((x) => x.subarray(0, 128 * PIECE)) as [
       Float32Array,
       Float32Array,
     ];
@@ -764,7 +764,7 @@ describe('a worker that is lost', () => {
     const { smooth, start, settled, check, warnings, workers } = await laboratory();
     await start(4);
     const old = workers.map((worker) => worker.terminate());
-    // They may still take chunks, and end with them.
+    // They may still take pieces, and end with them.
     clock.mockImplementation(() => {
       time += 10_000;
       return time;

@@ -4,7 +4,7 @@
 // User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
 // and nowhere after that. The other facts of each array are read once, by the engine's own getters.
 import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf, isOrdinary } from './check.ts';
-import { layout } from './generated/job.ts';
+import { layout, PIECE } from './generated/job.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
@@ -12,7 +12,6 @@ import { type Given, NONE } from './options.ts';
 import { isResult, type Plan, SLOTS, slot } from './plan.ts';
 import { SHORT, type Stage } from './stage.ts';
 import { releases, Stamp } from './stamp.ts';
-import { PIECE } from './units.ts';
 
 type Values = Float32Array | Uint8Array;
 

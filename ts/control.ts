@@ -1,34 +1,32 @@
 // The block of shared memory through which the threads of a pool meet.
 import { JOB_WORDS } from './generated/job.ts';
 
-/** Chunks of the job that nobody has claimed. */
+/** Pieces of the job that nobody has claimed. */
 export const CLAIM = 0;
-/** Chunks that workers finished. */
+/** Pieces that workers finished. */
 export const DONE = 1;
 /** Changes with each job; sleeping workers wait for that. */
 export const BELL = 2;
 /** Not 0: the pool was given up, or is not needed any more. */
 export const RETIRED = 3;
-/** Chunks that failed workers had claimed. */
+/** Pieces that failed workers had claimed. */
 export const FAILED = 4;
 /** Workers that are awake. */
 export const AWAKE = 9;
-/** The job: how many chunks, how long, of which elements. */
-export const CHUNKS = 5;
-export const CHUNK_SIZE = 6;
+/** The job: how many pieces, how long, of which elements. */
+export const PIECES = 5;
+export const SIZE = 6;
 export const FIRST = 7;
 export const END = 8;
 
-/** The most chunks of one job; a longer one is done in turns. */
-export const MAX_CHUNKS = 1024;
-/** Elements between two looks at `RETIRED`. */
-export const PIECE = 8192;
+/** The most pieces of one job; a longer one is done in turns. */
+export const MAX_PIECES = 8192;
 
 const HEAD = 64;
 const JOB_BYTES = 4 * JOB_WORDS + (64 - ((4 * JOB_WORDS) % 64));
 
-/** Bytes of the block: the words, the job, a flag and two sums for each chunk. */
-export const CONTROL_BYTES = HEAD + JOB_BYTES + MAX_CHUNKS * 4 + MAX_CHUNKS * 16;
+/** Bytes of the block: the words, the job, a flag and two sums for each piece. */
+export const CONTROL_BYTES = HEAD + JOB_BYTES + MAX_PIECES * 4 + MAX_PIECES * 16;
 
 /** The first message to a worker. */
 export interface Start {
@@ -44,8 +42,8 @@ export type Control = ReturnType<typeof control>;
 export function control(buffer: ArrayBufferLike, address: number) {
   const words = new Int32Array(buffer, address, HEAD / 4);
   const job = address + HEAD;
-  const flags = new Int32Array(buffer, job + JOB_BYTES, MAX_CHUNKS);
-  const sums = new Float64Array(buffer, job + JOB_BYTES + MAX_CHUNKS * 4, 2 * MAX_CHUNKS);
+  const flags = new Int32Array(buffer, job + JOB_BYTES, MAX_PIECES);
+  const sums = new Float64Array(buffer, job + JOB_BYTES + MAX_PIECES * 4, 2 * MAX_PIECES);
   return {
     words,
     job,
@@ -53,7 +51,7 @@ export function control(buffer: ArrayBufferLike, address: number) {
     flags,
     sums,
 
-    /** Takes a chunk: how many were left before it, 0 if there was none. */
+    /** Takes a piece: how many were left before it, 0 if there was none. */
     claim(): number {
       let left = Atomics.load(words, CLAIM);
       while (left > 0) {
@@ -64,14 +62,14 @@ export function control(buffer: ArrayBufferLike, address: number) {
       return 0;
     },
 
-    /** The elements of chunk `index`. */
+    /** The elements of piece `index`. */
     rangeOf(index: number, size: number): [from: number, to: number] {
       // Unsigned: an element's index may have its highest bit set.
       const from = ((words[FIRST] as number) >>> 0) + index * size;
       return [from, Math.min(from + size, (words[END] as number) >>> 0)];
     },
 
-    /** Leaves the sums of a chunk, then the flag that says so. */
+    /** Leaves the sums of a piece, then the flag that says so. */
     finish(index: number, loss: number, count: number): void {
       sums[2 * index] = loss;
       sums[2 * index + 1] = count;

@@ -4,7 +4,7 @@
 import { CAPACITY, compile, START } from '#module';
 import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
-import { totals } from './generated/job.ts';
+import { TOTALS_WORDS, totals } from './generated/job.ts';
 import { fixedMemory, Heap, type Home, PAGE, sharedMemory } from './heap.ts';
 import { type Exports, JOB_BYTES, Job, type Views } from './job.ts';
 import { checkNames } from './options.ts';
@@ -48,8 +48,8 @@ export interface LoadOptions {
 /** Threads that take a part of long calls. */
 export interface Helpers {
   readonly threads: number;
-  /** Computes the elements `first .. first + n` together, and adds to the kernel's sums; false, having done nothing, if that takes longer. */
-  share(job: Job, first: number, n: number, chunk: number): boolean;
+  /** Computes the elements `first .. first + n` together, in pieces of that size, and leaves what they add up to in the kernel's sums; false, having done nothing, if that takes longer. */
+  share(job: Job, first: number, n: number, size: number): boolean;
   /** Releases memory of a call that has ended, as soon as no thread reads it. */
   release(offsets: number[]): void;
 }
@@ -124,15 +124,15 @@ export class Kernel {
     return (this.#jobs[index] as Job).binding;
   }
 
-  /** Computes `n` elements from `first` on, at most a chunk, and adds to the sums. */
-  runChunk(job: Job, first: number, n: number): void {
-    this.beginChunk();
+  /** Computes `n` elements from `first` on. What they add up to is in the sums then. */
+  compute(job: Job, first: number, n: number): void {
+    this.clearTotals();
     job.run(first, n, this.work);
-    this.endChunk();
+    this.readTotals();
   }
 
-  /** Begins a chunk, which several runs may be of. */
-  beginChunk(): void {
+  /** Has the runs that follow begin at 0. */
+  clearTotals(): void {
     const { f64 } = this.views;
     const at = this.work >>> 3;
     f64[at + totals.LOSS] = 0;
@@ -140,12 +140,12 @@ export class Kernel {
     f64[at + totals.ROW] = 0;
   }
 
-  /** Adds what a chunk adds up to to the sums. */
-  endChunk(): void {
+  /** Makes what the runs added up the sums. */
+  readTotals(): void {
     const { f64 } = this.views;
     const at = this.work >>> 3;
-    this.sums.loss += f64[at + totals.LOSS] as number;
-    this.sums.count += f64[at + totals.COUNT] as number;
+    this.sums.loss = f64[at + totals.LOSS] as number;
+    this.sums.count = f64[at + totals.COUNT] as number;
   }
 
   /** Takes memory until the call ends. */
@@ -200,7 +200,7 @@ function wasmKernel(
 /** A kernel in plain JavaScript. It has no memory but for its jobs and sums. */
 function plainKernel(): Kernel {
   const work = JOBS * JOB_BYTES;
-  const buffer = new ArrayBuffer(work + 64);
+  const buffer = new ArrayBuffer(work + 8 * TOTALS_WORDS);
   const views = {
     u32: new Uint32Array(buffer),
     f32: new Float32Array(buffer),

@@ -10,6 +10,8 @@ import {
   layout,
   OPERAND_WORDS,
   OPERANDS,
+  PIECE,
+  TOTALS_WORDS,
   totals,
   want,
 } from './generated/job.ts';
@@ -60,11 +62,19 @@ export function createPlainKernel(
 ): Exports {
   const lanes = new Float32Array(LANES);
 
-  /** Adds the lanes up, in the order of the SIMD kernel, to the f64 at `index`, and clears them. */
-  function fold(index: number): void {
+  /**
+   * Adds the lanes up, in the order of the SIMD kernel, to the sum at `index`, after `done` elements of
+   * the run, and clears them. The total is followed by that before the piece, and the piece.
+   */
+  function fold(index: number, done: number): void {
     let sum = 0;
     for (let half = 0; half < LANES; half += 8) sum += foldVector(half) + foldVector(half + 4);
-    f64[index] = (f64[index] as number) + sum;
+    const isFirst = done % PIECE === 0;
+    const before = f64[index + (isFirst ? 0 : 1)] as number;
+    const piece = (isFirst ? 0 : (f64[index + 2] as number)) + sum;
+    f64[index] = before + piece;
+    f64[index + 1] = before;
+    f64[index + 2] = piece;
     lanes.fill(0);
   }
   function foldVector(i: number): number {
@@ -225,9 +235,10 @@ export function createPlainKernel(
       }
       const done = i + 1 - first;
       if (done % LEAF === 0 || done === n) {
-        fold(loss);
+        const leaf = done - 1 - ((done - 1) % LEAF);
+        fold(loss, leaf);
         lanes.set(counts);
-        fold(work / 8 + totals.COUNT);
+        fold(work / 8 + totals.COUNT, leaf);
         counts.fill(0);
       }
     }
@@ -281,12 +292,11 @@ export function createPlainKernel(
         if (stores) (out as Float32Array)[i] = fround(loss * scale) + 0;
         if (grads) (out as Float32Array)[i] = fround(t * scale);
       }
-      if (sums) fold(total);
+      if (sums) fold(total, leaf - first);
     }
   }
 
-  // The totals: loss, count, row.
-  return { run, prepare: () => {}, work_size: () => 24 };
+  return { run, prepare: () => {}, work_size: () => 8 * TOTALS_WORDS };
 }
 
 interface PlainPass {

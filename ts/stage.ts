@@ -2,9 +2,9 @@
 
 import type { Bound } from './bind.ts';
 import { copyTo } from './check.ts';
+import { PIECE } from './generated/job.ts';
 import type { Heap } from './heap.ts';
 import { SLOTS } from './plan.ts';
-import { PIECE } from './units.ts';
 
 /** A piece, and 16 floats more, which keep the slots off each other's cache sets. */
 const SLOT_BYTES = 4 * (PIECE + 16);

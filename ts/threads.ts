@@ -1,25 +1,25 @@
 // All cores: a pool of workers that share the kernel's memory, and the calling thread.
 //
-//   caller   write the job, CLAIM = chunks, ring BELL
-//            claim chunks and compute them, as everybody does
-//            wait until DONE + its own = all chunks, add the sums up in order
+//   caller   write the job, CLAIM = pieces, ring BELL
+//            claim pieces and compute them, as everybody does
+//            wait until DONE + its own = all pieces, add the sums up in order
 //
-//   worker   asleep --BELL--> claim --left--> compute a chunk, leave its sums, flag it, DONE + 1 --> claim
+//   worker   asleep --BELL--> claim --left--> compute a piece, leave its sums, flag it, DONE + 1 --> claim
 //               ^               |
 //               +---- none -----+   (after a short spin)
 //
-//   either   RETIRED: the pool is over. A worker stops before the next piece of a chunk.
+//   either   RETIRED: the pool is over. A worker stops before its next piece.
 //
-// Claims and DONE are read-modify-write operations, so each chunk has one owner, and the caller
+// Claims and DONE are read-modify-write operations, so each piece has one owner, and the caller
 // sees DONE only after the sums and results that were written before it (all are sequentially
 // consistent, which the memory model of JavaScript gives to every Atomics operation).
 //
 // No wake-up is lost: a worker reads BELL before it looks at RETIRED and CLAIM, and whoever changes
 // one of these rings afterwards, so that a worker that saw what was before does not fall asleep.
 //
-// No job is lost: if chunks are missing and nothing has moved for DEADLINE_MS, or if what is missing
-// is what workers had claimed that failed, the caller retires the pool and computes every chunk that
-// has no flag itself. No job is run twice with effect: a chunk's results depend on its inputs alone,
+// No job is lost: if pieces are missing and nothing has moved for DEADLINE_MS, or if what is missing
+// is what workers had claimed that failed, the caller retires the pool and computes every piece that
+// has no flag itself. No job is run twice with effect: a piece's results depend on its inputs alone,
 // which the call leaves unchanged (a call with an output on top of an input stays on one thread), so
 // that a late worker could only write the same bits; it stops at its next piece, it is terminated,
 // and a retired pool's memory, the job among it, is not used again before its workers are gone. What
@@ -33,8 +33,6 @@ import { checkNumber, describe } from './check.ts';
 import {
   AWAKE,
   BELL,
-  CHUNK_SIZE,
-  CHUNKS,
   CLAIM,
   CONTROL_BYTES,
   type Control,
@@ -43,31 +41,33 @@ import {
   END,
   FAILED,
   FIRST,
-  MAX_CHUNKS,
+  MAX_PIECES,
+  PIECES,
   RETIRED,
+  SIZE,
   type Start,
 } from './control.ts';
+import { PIECE } from './generated/job.ts';
 import type { Job } from './job.ts';
 import { type Helpers, type Kernel, runningKernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
 import { checkNames } from './options.ts';
-import { CHUNK } from './units.ts';
-import { runAlone } from './walk.ts';
+import { Sums } from './walk.ts';
 
 /**
  * A call of fewer elements stays on one thread. Two that are awake are 2.1 times as fast as one at
  * this length (forward, 65 us alone), but 1.4 times with three chunks, of which one is left over.
  */
-const THRESHOLD = 4 * CHUNK;
+const THRESHOLD = 32 * PIECE;
 /**
  * A call of fewer does not wake workers, unless the one before has just ended. Ringing takes 10 us,
  * and they come after 60: it made calls of `THRESHOLD` 10 % slower than alone, and those of this
  * length 20 % faster. (All on two cores of a virtual Xeon under Node 20.)
  */
-const WAKE_THRESHOLD = 8 * CHUNK;
+const WAKE_THRESHOLD = 64 * PIECE;
 const JUST_MS = 1;
 const DEADLINE_MS = 1000;
-/** After so long without a finished chunk, workers may be waiting for the caller's own core. */
+/** After so long without a finished piece, workers may be waiting for the caller's own core. */
 const REST_MS = 0.2;
 const START_MS = 20_000;
 const GRACE_MS = 1000;
@@ -197,19 +197,33 @@ class Threads implements Helpers {
     return next;
   }
 
-  share(job: Job, first: number, n: number, chunk: number): boolean {
+  share(job: Job, first: number, n: number, size: number): boolean {
     const own = this.#pool;
     if (!own || n < THRESHOLD) return false;
     const isShared = n >= WAKE_THRESHOLD || isAwake(own);
-    const turn = MAX_CHUNKS * chunk;
-    for (let from = first; isShared && from < first + n; from += turn) {
-      const end = Math.min(from + turn, first + n);
-      if (this.#pool) this.#runTogether(this.#pool, job, from, end, chunk);
-      else runAlone(this.#kernel, job, from, end - from, chunk);
-    }
-    if (!isShared) runAlone(this.#kernel, job, first, n, chunk);
+    if (isShared) this.#inTurns(job, first, n, size);
+    else this.#kernel.compute(job, first, n);
     own.ended = performance.now();
     return true;
+  }
+
+  /** Computes a job together, as many pieces at a time as there is room for. */
+  #inTurns(job: Job, first: number, n: number, size: number): void {
+    const kernel = this.#kernel;
+    const total = new Sums();
+    const end = first + n;
+    for (let from = first; from < end; ) {
+      // A piece at a time, too, where a lost pool leaves the caller alone: the order of the sums is the same.
+      const to = Math.min(from + (this.#pool ? MAX_PIECES : 1) * size, end);
+      if (this.#pool) this.#runTogether(this.#pool, job, from, to, size, total);
+      else {
+        kernel.compute(job, from, to - from);
+        total.add(kernel.sums.loss, kernel.sums.count);
+      }
+      from = to;
+    }
+    kernel.sums.loss = total.loss;
+    kernel.sums.count = total.count;
   }
 
   release(offsets: number[]): void {
@@ -221,51 +235,44 @@ class Threads implements Helpers {
     } else for (const offset of offsets) this.#kernel.home.release(offset);
   }
 
-  #runTogether(own: Pool, job: Job, first: number, end: number, chunk: number): void {
+  #runTogether(own: Pool, job: Job, first: number, end: number, size: number, total: Sums): void {
     const kernel = this.#kernel;
     const { sums } = kernel;
-    const chunks = Math.ceil((end - first) / chunk);
-    const { words, jobWords, flags, sums: chunkSums, claim, rangeOf, finish } = own.control;
+    const pieces = Math.ceil((end - first) / size);
+    const { words, jobWords, flags, sums: pieceSums, claim, rangeOf, finish } = own.control;
     job.copyTo(jobWords);
-    words[CHUNKS] = chunks;
-    words[CHUNK_SIZE] = chunk;
+    words[PIECES] = pieces;
+    words[SIZE] = size;
     words[FIRST] = first;
     words[END] = end;
-    flags.fill(0, 0, chunks);
+    flags.fill(0, 0, pieces);
     Atomics.store(words, DONE, 0);
-    Atomics.store(words, CLAIM, chunks);
+    Atomics.store(words, CLAIM, pieces);
     Atomics.add(words, BELL, 1);
     const asleep = own.wanted - Atomics.load(words, AWAKE);
     if (asleep > 0) Atomics.notify(words, BELL, asleep);
 
-    const { loss, count } = sums;
     const compute = (index: number): void => {
-      const [from, to] = rangeOf(index, chunk);
-      sums.loss = 0;
-      sums.count = 0;
-      runAlone(kernel, job, from, to - from, chunk);
+      const [from, to] = rangeOf(index, size);
+      kernel.compute(job, from, to - from);
       finish(index, sums.loss, sums.count);
     };
     let computed = 0;
     for (let left = claim(); left > 0; left = claim()) {
-      compute(chunks - left);
+      compute(pieces - left);
       computed++;
     }
-    if (!isFinished(own, chunks - computed)) {
+    if (!isFinished(own, pieces - computed)) {
       this.#lost = own;
       this.#lose(
         own,
         'a thread was lost in the middle of a call; the calling thread has done its part',
       );
-      for (let index = 0; index < chunks; index++)
+      for (let index = 0; index < pieces; index++)
         if (Atomics.load(flags, index) === 0) compute(index);
     }
-    sums.loss = loss;
-    sums.count = count;
-    for (let index = 0; index < chunks; index++) {
-      sums.loss += chunkSums[2 * index] as number;
-      sums.count += chunkSums[2 * index + 1] as number;
-    }
+    for (let index = 0; index < pieces; index++)
+      total.add(pieceSums[2 * index] as number, pieceSums[2 * index + 1] as number);
   }
 
   async #start(threads: number, options: ThreadOptions): Promise<Pool> {
@@ -409,7 +416,7 @@ function isAwake({ wanted, control: { words }, ended }: Pool): boolean {
 }
 
 /**
- * Waits for the workers' chunks; false if nothing has moved for too long, or if all that is missing
+ * Waits for the workers' pieces; false if nothing has moved for too long, or if all that is missing
  * is what failed workers had claimed: others may still be at work then, and are waited for.
  */
 function isFinished({ control: { words } }: Pool, wanted: number): boolean {

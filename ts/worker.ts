@@ -4,16 +4,16 @@
 import {
   AWAKE,
   BELL,
-  CHUNK_SIZE,
-  CHUNKS,
   CLAIM,
   control,
   DONE,
   FAILED,
-  PIECE,
+  PIECES,
   RETIRED,
+  SIZE,
   type Start,
 } from './control.ts';
+import { TOTALS_WORDS, totals } from './generated/job.ts';
 import type { Exports } from './job.ts';
 import { builtin } from './node.ts';
 
@@ -38,7 +38,7 @@ function start({ memory, module, address, work }: Start): void {
   const { run } = new WebAssembly.Instance(module, { env: { memory } })
     .exports as unknown as Exports;
   const block = control(memory.buffer, address);
-  const totals = new Float64Array(memory.buffer, work, 3);
+  const sums = new Float64Array(memory.buffer, work, TOTALS_WORDS);
   port.postMessage('ready');
   const { words } = block;
   // Looking is in vain where calls are rare, and on a busy machine, where the caller may be waiting
@@ -50,7 +50,7 @@ function start({ memory, module, address, work }: Start): void {
     // Before the looks at RETIRED and CLAIM: who changes one of them rings the bell afterwards.
     const bell = Atomics.load(words, BELL);
     if (Atomics.load(words, RETIRED) !== 0) break;
-    if (findChunk() || spin()) continue;
+    if (findPiece() || spin()) continue;
     Atomics.sub(words, AWAKE, 1);
     Atomics.wait(words, BELL, bell);
     Atomics.add(words, AWAKE, 1);
@@ -76,25 +76,23 @@ function start({ memory, module, address, work }: Start): void {
     return false;
   }
 
-  /** Claims a chunk and computes it; false if there is none. */
-  function findChunk(): boolean {
+  /** Claims a piece and computes it; false if there is none. */
+  function findPiece(): boolean {
     const left = block.claim();
     if (left === 0) return false;
-    // The job is read after the claim: while a chunk of it is claimed, it does not change.
-    const index = (words[CHUNKS] as number) - left;
-    const [from, to] = block.rangeOf(index, words[CHUNK_SIZE] as number);
-    totals.fill(0);
+    // The job is read after the claim: while a piece of it is claimed, it does not change.
+    const index = (words[PIECES] as number) - left;
+    const [from, to] = block.rangeOf(index, words[SIZE] as number);
+    // Given up meanwhile: what this thread would write is not its own any more.
+    if (Atomics.load(words, RETIRED) !== 0) return true;
+    sums.fill(0);
     try {
-      for (let first = from; first < to; first += PIECE) {
-        // Given up meanwhile: what this thread would write is not its own any more.
-        if (Atomics.load(words, RETIRED) !== 0) return true;
-        run(block.job, first, Math.min(PIECE, to - first), work);
-      }
+      run(block.job, from, to - from, work);
     } catch (error) {
       Atomics.add(words, FAILED, 1);
       throw error;
     }
-    block.finish(index, totals[0] as number, totals[1] as number);
+    block.finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
     Atomics.add(words, DONE, 1);
     return true;
   }

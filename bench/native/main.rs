@@ -27,8 +27,6 @@ type FourLanes = sse::Sse;
 #[cfg(not(target_arch = "x86_64"))]
 type FourLanes = [f32; 4];
 
-/// As in the wrapper: the kernel is called for so many elements at a time.
-const CHUNK: usize = 65536;
 /// Elements summed in f32 before they are folded into an f64, as in the kernel.
 const LEAF: usize = 1024;
 /// Floats in flight: four vectors of 512 bits, eight of 256.
@@ -71,14 +69,10 @@ fn kernel_pass(
     (job.pre, job.inv, job.lim, job.half, job.below, job.above) = (1.0, 1.0, 1.0, 0.5, 1.0, 1.0);
     job.grad_scale = 1.0 / n as f32;
     job.shape = job.required_shape();
-    let mut total = 0.0;
-    for first in (0..n).step_by(CHUNK) {
-        work.totals.loss = 0.0;
-        // SAFETY: the three slices have n elements and do not overlap.
-        unsafe { kernel::run::<FourLanes>(&job, first, CHUNK.min(n - first), work) };
-        total += work.totals.loss;
-    }
-    total / n as f64
+    work.totals.loss.total = 0.0;
+    // SAFETY: the three slices have n elements and do not overlap.
+    unsafe { kernel::run::<FourLanes>(&job, 0, n, work) };
+    work.totals.loss.total / n as f64
 }
 
 fn wide_pass(operation: Operation, x: &[f32], y: &[f32], grad: &mut [f32], _: &mut Work) -> f64 {

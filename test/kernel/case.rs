@@ -8,7 +8,7 @@ use std::ptr::null_mut;
 use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
 use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
-use smooth_l1::tiles::{Totals, Work};
+use smooth_l1::tiles::{Sum, Totals, Work};
 
 use crate::oracle::Form;
 
@@ -269,7 +269,9 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
         for i in 0..size_of::<Work>() / size_of::<f32>() {
             work.cast::<f32>().add(i).write(f32::NAN);
         }
-        (*work).totals = Totals { loss: 0.0, count: 0.0, row: 0.0 };
+        // What a run leaves of its last piece is of no use to the next.
+        let sum = || Sum { total: 0.0, before: f64::NAN, piece: f64::NAN };
+        (*work).totals = Totals { loss: sum(), count: sum(), row: 0.0 };
     }
     let mut outputs = OUTPUTS
         .map(|name| if case.outputs.contains(&name) { case.before(name) } else { Vec::new() });
@@ -288,7 +290,7 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
         }
     }
     let Totals { loss, count, row } = unsafe { (&raw const (*work).totals).read() };
-    Outcome { loss, count, row, outputs }
+    Outcome { loss: loss.total, count: count.total, row, outputs }
 }
 
 /// Cuts a range. An empty one is one piece: a call with nothing to do is a call too.
