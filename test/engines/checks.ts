@@ -107,6 +107,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
 interface StartOptions {
   env?: Record<string, string>;
   cwd?: string;
+  /** How long it may take. */
+  patience?: number;
 }
 
 /** Starts a program, in a group of its own with all that it starts. */
@@ -150,7 +152,7 @@ export function run(command: string, args: string[], options?: StartOptions): Pr
     const timer = setTimeout(() => {
       reject(new Error(`it did not end by itself; it had printed ${tail(out || err)}`));
       stop(child);
-    }, PATIENCE_MS);
+    }, options?.patience ?? PATIENCE_MS);
     child.on('error', (error: NodeJS.ErrnoException) => {
       clearTimeout(timer);
       reject(error.code === 'ENOENT' ? new Missing(`${command} is not here`) : error);
