@@ -3,11 +3,12 @@
 //
 // User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
 // and nowhere after that. The other facts of each array are read once, by the engine's own getters.
+import { homeOf, reserveCurves, sharesHome } from './attach.ts';
 import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf, isOrdinary } from './check.ts';
 import { layout, PIECE } from './generated/job.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
-import type { Kernel } from './kernel.ts';
+import { attachedKernels, type Kernel } from './kernel.ts';
 import { type Given, NONE } from './options.ts';
 import { isResult, type Plan, SLOTS, slot } from './plan.ts';
 import { SHORT, type Stage } from './stage.ts';
@@ -219,6 +220,8 @@ export class Binding {
 /**
  * Binds the arrays of a call to its job. An `upstream` that is an array, a `direction`, and the places
  * for results are arguments of some functions; a result that has no place is made.
+ *
+ * @returns the kernel; or another, to which nothing is bound yet, if all arrays lie in its memory.
  */
 export function bind(
   kernel: Kernel,
@@ -231,7 +234,13 @@ export function bind(
   direction: unknown,
   gradInput: unknown,
   out: unknown,
-): void {
+): Kernel {
+  for (const attached of attachedKernels)
+    if (
+      attached !== kernel &&
+      attached.jobOf(plan).binding.isSame(given, input, target, upstream, direction, gradInput, out)
+    )
+      return attached;
   const { home } = kernel;
   const { binding } = job;
   const released = releases;
@@ -250,9 +259,16 @@ export function bind(
   else if (plan.makesArray) binding.make(slot.GRAD_INPUT);
   if (plan.hasColumns) binding.takeCurves();
   binding.collect(plan.fn, call);
+  const other = homeOf(kernel, binding);
+  if (other !== undefined) {
+    binding.end();
+    if (plan.hasColumns) reserveCurves(other, plan);
+    return other;
+  }
   check(kernel, plan, binding, released);
   if (binding.isStaged) placeStaged(kernel, plan, binding);
   binding.settle(given, input, target, upstream, direction, gradInput, out);
+  return kernel;
 }
 
 /** Checks the arrays that were taken. */
@@ -262,7 +278,9 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
     for (const bound of list) if (bound.isOther) measure(kernel, plan, binding, bound);
     // While stamps were looked for, user code may have released an array that was taken before.
     if (releases !== released)
-      throw new Error(`${plan.fn}: an array's prototype released an array during the call`);
+      throw new Error(
+        `${plan.fn}: an array's prototype released an array, or detached a memory, during the call`,
+      );
   }
   const n = (bounds[slot.INPUT] as Bound).length;
   if ((bounds[slot.TARGET] as Bound).length !== n) throw lengthsDiffer(plan, bounds);
@@ -306,10 +324,10 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   bound.start = start;
   bound.place = start;
   const isHome = kernel.home.has(buffer);
-  if (!isHome && plan.forbidsCopy) throw copyForbidden(plan, at);
-  const { stage } = kernel;
-  if (stage === undefined || !isHome) bound.buffer = buffer;
-  if (stage === undefined || isHome) return;
+  if (!isHome && plan.forbidsCopy) throw copyForbidden(plan, binding, bound);
+  const { isPlain } = kernel;
+  if (isPlain || !isHome) bound.buffer = buffer;
+  if (isPlain || isHome) return;
   // Curves are made of thresholds, which are not copied themselves.
   if (at < slot.THRESHOLD) binding.isStaged = true;
   // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. An array
@@ -339,8 +357,14 @@ function uselessOut(plan: Plan, out: unknown): TypeError {
   );
 }
 
-function copyForbidden(plan: Plan, at: number): TypeError {
+function copyForbidden(plan: Plan, binding: Binding, bound: Bound): TypeError {
+  const at = bound.slot;
   const name = plan.nameOf(at).split('.')[0];
+  const stranger = binding.list.find((other) => !sharesHome(bound, other));
+  if (stranger !== undefined)
+    return new TypeError(
+      `${plan.fn}: ${name} is in an attached memory, ${plan.nameOf(stranger.slot).split('.')[0]} is not, and copy: "throw" forbids copying; all arrays of a call must be in one memory`,
+    );
   return new TypeError(
     `${plan.fn}: ${name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${at === slot.MASK ? 'uint8' : 'float32'}() makes arrays there`,
   );
@@ -434,13 +458,19 @@ export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
     taus.array ? 0 : taus.start / 4,
   );
   own.array = curves;
-  if (!stage) return;
-  stage.open(plan.fn);
+  if (kernel.isPlain) return;
+  stage?.open(plan.fn);
   const place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
   if (place !== own.place) job.forget();
   own.place = place;
-  stage.write(curves, place);
-  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage.countRead(length);
+  write(views.f32, curves, place / 4);
+  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage?.countRead(length);
+}
+
+/** Writes floats from `at` on. */
+function write(f32: Float32Array, values: Float32Array, at: number): void {
+  if (values.length > SHORT) f32.set(values, at);
+  else for (let i = 0; i < values.length; i++) f32[at + i] = values[i] as number;
 }
 
 /**
@@ -448,8 +478,8 @@ export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
  * of a long call, which therefore has memory of its own.
  */
 function placeFor(kernel: Kernel, plan: Plan, at: number, floats: number, n: number): number {
-  const stage = kernel.stage as Stage;
-  if (n <= PIECE && floats <= PIECE) return stage.placeOf(at);
+  const { stage } = kernel;
+  if (stage !== undefined && n <= PIECE && floats <= PIECE) return stage.placeOf(at);
   return kernel.take(4 * floats, plan.fn);
 }
 

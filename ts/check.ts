@@ -19,6 +19,11 @@ export function isArrayOf(type: 'Float32Array' | 'Uint8Array', value: unknown): 
   return tagOf.call(value) === type;
 }
 
+/** True for a typed array of any type and realm. */
+export function isTypedArray(value: unknown): value is Float32Array | Uint8Array {
+  return tagOf.call(value) !== undefined;
+}
+
 /** `wanted` is what the error says there should be, where an array is not the only choice. */
 export function checkArray(
   fn: string,

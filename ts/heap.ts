@@ -6,16 +6,16 @@ import { isOrdinary } from './check.ts';
 
 export const PAGE = 65536;
 /** Keeps each array off the cache lines of the others. */
-const ALIGNMENT = 64;
+export const ALIGNMENT = 64;
 /** Nothing lies below: the build folds constants into addresses on that condition. */
-const LOWEST = 1024;
+export const LOWEST = 1024;
 /**
  * Keeps long arrays off the places of each other in pages and cache sets, on which arrays of a power
  * of two would all begin: 5 % faster at a million elements.
  */
-const SKEW = 576;
+export const SKEW = 576;
 /** Four GiB less one page: no byte offset, nor a length, leaves 32 bits. */
-const MAX_PAGES = 65535;
+export const MAX_PAGES = 65535;
 
 /** Eight bins for each power of two: up to 1 KiB each size has its own. The last are for no block. */
 const BINS = 224;
@@ -38,7 +38,10 @@ class Block {
   }
 }
 
-/** What a heap is over: a memory that grows, or the bytes from `start` of one whose size is fixed. */
+/**
+ * What a heap is over: a memory that grows; the bytes from `start` of one whose size is fixed; or what the
+ * owner of a memory lends.
+ */
 export type Store =
   | { readonly kind: 'growing'; readonly memory: WebAssembly.Memory }
   | {
@@ -47,6 +50,15 @@ export type Store =
       readonly start: number;
       /** True if nobody else has the memory: another owner may grow it, which detaches its arrays. */
       readonly isOwned: boolean;
+    }
+  | {
+      readonly kind: 'lent';
+      readonly memory: WebAssembly.Memory;
+      readonly isShared: boolean;
+      /** Bytes that are taken at once. */
+      readonly first: number;
+      /** Has the memory's owner lend bytes: where they start, a multiple of 64, and where they end. */
+      take(bytes: number, asker: string): [start: number, end: number];
     };
 
 /** Where arrays are made. */
@@ -76,6 +88,7 @@ export class Heap implements Home {
   /** The byte offset of a word that nobody else writes, by which buffers of a shared memory are known. */
   readonly #mark: number = 0;
   readonly #store: Store;
+  readonly #isShared: boolean;
   /** Free blocks by size, each bin a list, and a bit for each bin that has any. */
   readonly #bins: (Block | undefined)[] = new Array(BINS);
   readonly #filled = new Int32Array(BINS / 32);
@@ -89,14 +102,18 @@ export class Heap implements Home {
 
   constructor(store: Store) {
     this.#store = store;
+    this.#isShared = store.kind === 'growing' || (store.kind === 'lent' && store.isShared);
     this.#view(store.memory.buffer);
-    if (store.kind === 'growing') this.#mark = this.allocate(4, 'smooth-l1');
-    else this.#add(roundUp(Math.max(store.start, LOWEST)), store.memory.buffer.byteLength);
+    if (store.kind === 'fixed')
+      this.#add(roundUp(Math.max(store.start, LOWEST)), store.memory.buffer.byteLength);
+    if (store.kind === 'lent') this.#grow(roundUp(store.first), store.first, 'attach');
+    if (this.#isShared) this.#mark = this.allocate(4, 'smooth-l1');
   }
 
   /** True if nobody can detach the memory. */
   get lasts(): boolean {
-    return this.#store.kind === 'growing' || this.#store.isOwned;
+    const store = this.#store;
+    return store.kind === 'growing' || (store.kind === 'fixed' && store.isOwned);
   }
 
   /** Renews the views if the owner of an unshared memory has grown it, which detaches all on it. */
@@ -111,7 +128,7 @@ export class Heap implements Home {
   }
 
   has(buffer: ArrayBufferLike): boolean {
-    if (this.#store.kind === 'fixed') {
+    if (!this.#isShared) {
       this.refresh();
       return buffer === this.u8.buffer;
     }
@@ -206,6 +223,11 @@ export class Heap implements Home {
   /** Grows the memory; returns a free block of at least `size` bytes. */
   #grow(size: number, bytes: number, asker: string): Block {
     const store = this.#store;
+    if (store.kind === 'lent') {
+      const [start, end] = store.take(size, asker);
+      this.#view(store.memory.buffer);
+      return this.#add(start, end);
+    }
     if (store.kind === 'growing') {
       const pages = store.memory.buffer.byteLength / PAGE;
       // An eighth more than there is, so that many small arrays do not grow it many times.
@@ -229,7 +251,7 @@ export class Heap implements Home {
     );
   }
 
-  /** Adds memory, which lies above all that there is; returns the free block that it is part of. */
+  /** Adds memory; returns the free block that it is part of. What is not lent lies above all that there is. */
   #add(start: number, end: number): Block {
     const block = new Block(start, end - start);
     const top = this.#top;
@@ -306,7 +328,7 @@ export class Heap implements Home {
   }
 
   #view(buffer: ArrayBufferLike): void {
-    this.#buffers.add(buffer);
+    if (this.#isShared) this.#buffers.add(buffer);
     this.u8 = new Uint8Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.f32 = new Float32Array(buffer);
@@ -331,7 +353,7 @@ function binOf(size: number): number {
   return 8 * shift + (units >>> shift);
 }
 
-function roundUp(bytes: number): number {
+export function roundUp(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 export { float32, free, type KernelArray, uint8 } from './arrays.ts';
+export { type AttachOptions, attach } from './attach.ts';
 export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './distance.ts';
 export type {
   BackwardFunction,

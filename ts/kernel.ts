@@ -5,7 +5,16 @@ import { CAPACITY, compile, START } from '#module';
 import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
 import { TOTALS_WORDS, totals } from './generated/job.ts';
-import { fixedMemory, Heap, type Home, PAGE, sharedMemory } from './heap.ts';
+import {
+  ALIGNMENT,
+  fixedMemory,
+  Heap,
+  type Home,
+  PAGE,
+  roundUp,
+  SKEW,
+  sharedMemory,
+} from './heap.ts';
 import { type Exports, JOB_BYTES, Job, type Views } from './job.ts';
 import { checkNames } from './options.ts';
 import { createPlainKernel, PlainHome } from './plain-kernel.ts';
@@ -65,7 +74,7 @@ interface Parts {
   /** Views on the memory that jobs and sums are in. */
   readonly views: Views;
   readonly exports: Exports;
-  /** Undefined where arrays are used wherever they are. */
+  /** Undefined where nothing is copied: in plain JavaScript, and in an attached memory. */
   readonly stage: Stage | undefined;
   /** The byte offset of the working memory. */
   readonly work: number;
@@ -148,6 +157,21 @@ export class Kernel {
     this.sums.count = f64[at + totals.COUNT] as number;
   }
 
+  /** Whether arrays are used wherever they are: in plain JavaScript. */
+  get isPlain(): boolean {
+    return this.memory === undefined;
+  }
+
+  /** Whether it is in the memory of another program. */
+  get isAttached(): boolean {
+    return this.memory !== undefined && this.stage === undefined;
+  }
+
+  /** Has room for `bytes` bytes, which the running call takes later. */
+  reserve(bytes: number, fn: string): void {
+    this.home.release(this.home.allocate(bytes, fn));
+  }
+
   /** Takes memory until the call ends. */
   take(bytes: number, fn: string): number {
     const offset = this.home.allocate(bytes, fn);
@@ -165,6 +189,19 @@ export class Kernel {
   }
 }
 
+/** The compiled kernel over a memory. */
+function instantiate(
+  isShared: boolean,
+  memory: WebAssembly.Memory,
+  given: WasmModule | undefined,
+): { module: WebAssembly.Module; exports: Exports } {
+  if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
+  const module = given ?? compile(isShared);
+  if (!module) throw new Error('this entry has no such module');
+  const { exports } = new WebAssembly.Instance(module, { env: { memory } });
+  return { module, exports: exports as unknown as Exports };
+}
+
 /** A kernel in WebAssembly. */
 function wasmKernel(
   backend: 'wasm-shared' | 'wasm',
@@ -172,24 +209,46 @@ function wasmKernel(
 ): Kernel {
   if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
   const isShared = backend === 'wasm-shared';
-  const module = given ?? compile(isShared);
-  if (!module) throw new Error('this entry has no such module');
   const memory = owned ?? (isShared ? sharedMemory(capacity) : fixedMemory(capacity ?? CAPACITY));
   if (!memory) throw new Error('this host has no shared memory');
-  const exports = new WebAssembly.Instance(module, { env: { memory } })
-    .exports as unknown as Exports;
+  const { module, exports } = instantiate(isShared, memory, given);
   // The memory's owner had its views before: an unshared one is grown once, here.
   const start =
     owned && !isShared ? owned.grow(Math.ceil((capacity ?? CAPACITY) / PAGE)) * PAGE : 0;
   const heap = new Heap(
     isShared ? { kind: 'growing', memory } : { kind: 'fixed', memory, start, isOwned: !owned },
   );
+  return kernelOver(heap, backend, memory, module, exports, new Stage(heap));
+}
+
+/** A kernel in the memory of another program, which lends what it takes. */
+export function attachedKernel(
+  memory: WebAssembly.Memory,
+  given: WasmModule | undefined,
+  take: (bytes: number, asker: string) => [start: number, end: number],
+): Kernel {
+  const isShared = isSharedMemory(memory);
+  const { module, exports } = instantiate(isShared, memory, given);
+  // Its working memory and its jobs, and the heap's own word.
+  const first = roundUp(exports.work_size()) + SKEW + roundUp(JOBS * JOB_BYTES) + ALIGNMENT;
+  const heap = new Heap({ kind: 'lent', memory, isShared, first, take });
+  return kernelOver(heap, isShared ? 'wasm-shared' : 'wasm', memory, module, exports, undefined);
+}
+
+function kernelOver(
+  heap: Heap,
+  backend: Backend,
+  memory: WebAssembly.Memory,
+  module: WebAssembly.Module,
+  exports: Exports,
+  stage: Stage | undefined,
+): Kernel {
   return new Kernel({
     backend,
     home: heap,
     views: heap,
     exports,
-    stage: new Stage(heap),
+    stage,
     work: heap.allocate(exports.work_size(), 'smooth-l1'),
     jobs: heap.allocate(JOBS * JOB_BYTES, 'smooth-l1'),
     module,
@@ -224,6 +283,9 @@ let current: Kernel | undefined;
 
 /** In the order in which they are tried. */
 const BACKENDS: readonly Backend[] = ['wasm-shared', 'wasm', 'js'];
+
+/** The kernels in memories of other programs, which take the calls whose arrays all lie there. */
+export const attachedKernels: Kernel[] = [];
 
 /** What will be tried first. */
 const FIRST = BACKENDS[typeof WebAssembly === 'object' ? START : 2] as Backend;
@@ -299,8 +361,8 @@ export function load(options: LoadOptions = {}): void {
     const error = typeof wanted === 'string' ? RangeError : TypeError;
     throw new error(`load: backend must be "wasm-shared", "wasm" or "js", got ${describe(wanted)}`);
   }
-  checkInstance('module', 'Module', module);
-  checkInstance('memory', 'Memory', memory);
+  checkInstance('load', 'module', 'Module', module);
+  checkInstance('load', 'memory', 'Memory', memory);
   if (capacity !== undefined) {
     checkNumber('load', 'capacity', capacity);
     if (!(capacity >= 2 ** 20 && capacity < 2 ** 32))
@@ -315,20 +377,31 @@ export function load(options: LoadOptions = {}): void {
     throw new Error(
       `load: the kernel runs already (${current.backend}); load must come before the first use`,
     );
+  if (memory !== undefined && attachedKernels.some((kernel) => kernel.memory === memory))
+    throw new Error('load: memory is attached; a memory is for attach, or for load');
   use(startKernel({ backend: wanted, module, memory, capacity }));
 }
 
-function checkInstance(name: string, type: 'Module' | 'Memory', value: unknown): void {
+/** Throws for what is no object of that type of WebAssembly, unless it is undefined. */
+export function checkInstance(
+  fn: string,
+  name: string,
+  type: 'Module' | 'Memory',
+  value: unknown,
+): void {
   if (value === undefined) return;
   if (typeof WebAssembly !== 'object' || !(value instanceof WebAssembly[type]))
-    throw new TypeError(`load: ${name} must be a WebAssembly.${type}, got ${describe(value)}`);
+    throw new TypeError(`${fn}: ${name} must be a WebAssembly.${type}, got ${describe(value)}`);
+}
+
+function isSharedMemory(memory: WasmMemory): boolean {
+  return (memory as WebAssembly.Memory).buffer.constructor.name === 'SharedArrayBuffer';
 }
 
 /** Starts the first kernel that works. */
 export function startKernel(options: LoadOptions): Kernel {
   const { memory } = options;
-  const isShared = memory && memory.buffer.constructor.name === 'SharedArrayBuffer';
-  const wanted = options.backend ?? (memory && (isShared ? 'wasm-shared' : 'wasm'));
+  const wanted = options.backend ?? (memory && (isSharedMemory(memory) ? 'wasm-shared' : 'wasm'));
   // Who gives a module wants it used.
   const candidates = wanted
     ? [wanted]

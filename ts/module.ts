@@ -1,6 +1,6 @@
 // Where the compiled kernel comes from: here, from bytes in the package. Hosts that do not compile
 // bytes have module.workerd.ts in its place, the plain JavaScript entry module.none.ts.
-import { clamps, kernel, sharedFlag } from './generated/kernel.ts';
+import { clamps, kernel, sharedLimits } from './generated/kernel.ts';
 
 /** The place of the first backend that this entry tries: all three, in their order. */
 export const START = 0;
@@ -16,7 +16,7 @@ export const CAPACITY = 256 * 2 ** 20;
  */
 export function compile(shared: boolean, strict = !isX64()): WebAssembly.Module | undefined {
   const bytes = fromHex(kernel);
-  if (shared) bytes[sharedFlag.at] = sharedFlag.value;
+  if (shared) bytes.set(sharedLimits.bytes, sharedLimits.at);
   if (strict) {
     let at = 0;
     for (const step of clamps) {

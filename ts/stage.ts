@@ -55,14 +55,6 @@ export class Stage {
     this.copied += 4 * floats;
   }
 
-  /** Writes what was made for the call, and is no copy. */
-  write(values: Float32Array, place: number): void {
-    const { f32 } = this.#heap;
-    const at = place / 4;
-    if (values.length > SHORT) f32.set(values, at);
-    else for (let i = 0; i < values.length; i++) f32[at + i] = values[i] as number;
-  }
-
   /** Copies `n` floats from the place of an array to its elements from `first` on. */
   copyOut({ array, place }: Bound, first: number, n: number): void {
     const { f32 } = this.#heap;

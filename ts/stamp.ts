@@ -7,6 +7,11 @@ const STAMP = Symbol('smooth-l1');
 /** How many arrays were released so far. */
 export let releases = 0;
 
+/** Has arrays looked at anew, by calls under way too, since a memory was attached or detached. */
+export function countAttach(): void {
+  releases++;
+}
+
 /** Whoever finds the property can read a stamp; nobody can make or change one. */
 export class Stamp {
   /** Whose it is: a stamp that was copied or inherited does not count. */
