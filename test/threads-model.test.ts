@@ -5,15 +5,15 @@ import { explore, type Program, program, type Size } from './threads/model.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
-const small: Size = { workers: 1, chunks: 2, pieces: 2, jobs: 2, pools: 1, cores: 2, faults: 1 };
-const pair: Size = { workers: 2, chunks: 2, pieces: 1, jobs: 1, pools: 1, cores: 3, faults: 1 };
+const small: Size = { workers: 1, pieces: 3, jobs: 2, pools: 1, cores: 2, faults: 1 };
+const pair: Size = { workers: 2, pieces: 2, jobs: 1, pools: 1, cores: 3, faults: 1 };
 
 const sizes: [string, Size][] = [
-  ['one worker, three chunks, two calls', { ...small, chunks: 3 }],
-  ['one worker, and another pool after the first', { ...small, chunks: 1, pools: 2 }],
+  ['one worker, four pieces, two calls', { ...small, pieces: 4 }],
+  ['one worker, and another pool after the first', { ...small, pieces: 1, pools: 2 }],
   ['two workers, two calls', { ...pair, jobs: 2 }],
-  ['two workers, three chunks, one call', { ...pair, chunks: 3 }],
-  ['two workers that fail both, pieces', { ...pair, pieces: 2, faults: 2 }],
+  ['two workers, three pieces, one call', { ...pair, pieces: 3 }],
+  ['two workers that fail both', { ...pair, faults: 2 }],
   ['more threads than cores', { ...pair, jobs: 2, cores: 2, faults: 0 }],
 ];
 
@@ -33,7 +33,7 @@ const moved = (steps: readonly string[], step: string, before: string): string[]
 };
 const without = (steps: readonly string[], step: string): string[] =>
   steps.filter((other) => other !== step);
-const { publish, look, take, piece, finish, sleep } = program;
+const { publish, look, take, piece, sleep } = program;
 
 const mistakes: [string, Partial<Program>, string, Size?][] = [
   ['a worker sleeps without comparing BELL', { sleepCompares: false }, 'a wake-up is lost'],
@@ -54,19 +54,19 @@ const mistakes: [string, Partial<Program>, string, Size?][] = [
   ],
   [
     'BELL rings before there is a claim',
-    { publish: moved(publish, 'BELL + 1', 'CLAIM = chunks') },
+    { publish: moved(publish, 'BELL + 1', 'CLAIM = pieces') },
     'a wake-up is lost',
   ],
   ['BELL does not ring', { publish: without(publish, 'BELL + 1') }, 'a wake-up is lost'],
   ['nobody is woken', { publish: without(publish, 'notify') }, 'a wake-up is lost'],
   [
-    'chunks are offered before the job is written',
-    { publish: moved(publish, 'CLAIM = chunks', 'write the job') },
+    'pieces are offered before the job is written',
+    { publish: moved(publish, 'CLAIM = pieces', 'write the job') },
     'a data race',
   ],
   [
-    'chunks are offered before the flags are cleared',
-    { publish: moved(publish, 'CLAIM = chunks', 'clear the flags') },
+    'pieces are offered before the flags are cleared',
+    { publish: moved(publish, 'CLAIM = pieces', 'clear the flags') },
     'a data race',
   ],
   [
@@ -75,31 +75,27 @@ const mistakes: [string, Partial<Program>, string, Size?][] = [
     'the total is wrong',
   ],
   [
-    'DONE is cleared when chunks are offered already',
+    'DONE is cleared when pieces are offered already',
     { publish: moved(publish, 'DONE = 0', 'BELL + 1') },
     'the caller waits for what nobody does',
   ],
   [
-    'a chunk is claimed without a comparison',
+    'pieces are claimed without a comparison',
     { claimCompares: false },
-    'two threads have the same chunk',
+    'two threads have the same piece',
   ],
   ['the job is read before the claim', { look: [...look, ...take], take: [] }, 'a data race'],
   [
-    'a chunk is flagged before its sums are there',
-    { finish: moved(finish, 'set flag', 'write sums') },
+    'a piece is flagged before its sums are there',
+    { piece: moved(piece, 'set flag', 'write sums') },
     'the total is wrong',
   ],
   [
-    'a chunk is counted before its sums are there',
-    { finish: moved(finish, 'DONE + 1', 'write sums') },
+    'pieces are counted before their sums are there',
+    { piece: ['look at RETIRED', 'compute', 'DONE + share', 'write sums', 'set flag'], finish: [] },
     'the total is wrong',
   ],
-  [
-    'a chunk is not counted',
-    { finish: without(finish, 'DONE + 1') },
-    'the caller waits for what nobody does',
-  ],
+  ['pieces are not counted', { finish: [] }, 'the caller waits for what nobody does'],
   [
     'a worker does not look at RETIRED between pieces',
     { piece: without(piece, 'look at RETIRED') },
@@ -108,7 +104,7 @@ const mistakes: [string, Partial<Program>, string, Size?][] = [
   [
     'one failed worker ends the wait for the others',
     { waitsForOthers: false },
-    'a worker is still at a chunk, and nobody lost patience',
+    'a worker is still at a piece, and nobody lost patience',
     pair,
   ],
   [

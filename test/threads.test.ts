@@ -16,7 +16,7 @@ import { Yard } from './yard.ts';
 vi.setConfig({ testTimeout: 120_000 });
 
 const PIECE = 8192;
-const THRESHOLD = 32 * PIECE;
+const THRESHOLD = 8 * PIECE;
 
 const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
 const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);
@@ -116,7 +116,7 @@ describe('the results are those of one thread', () => {
     }
   }
 
-  const LONGEST = 2 * THRESHOLD;
+  const LONGEST = 64 * PIECE;
   const words = Array.from({ length: 251 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
   const numbers = [0, 1, 2, 3, 4, 5, 6].map((role) => tame.numbers(mix(words, role, LONGEST), 4));
   spreadOut(numbers[0] as Float32Array);
@@ -142,7 +142,7 @@ describe('the results are those of one thread', () => {
     },
   );
 
-  const n = 48 * PIECE; // divisible by 3
+  const n = 24 * PIECE; // divisible by 3
   const inRows = { rowLength: 3, reduction: 'rows' } as const;
   const features: [string, Partial<Call>][] = [
     ['Huber', { form: 'huber', threshold: 1.5 }],
@@ -206,7 +206,7 @@ describe('the results are those of one thread', () => {
   });
 
   test('all options together, any that go together', () => {
-    const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 40 * PIECE, 400_000);
+    const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 18 * PIECE, 200_000);
     const seed = Number(process.env.SEED ?? 1);
     const numRuns = 10 * Number(process.env.RUNS ?? 1);
     const property = fc.property(call(tame, lengths), (drawn) => check(drawn));
@@ -716,7 +716,8 @@ describe('a worker that is lost', () => {
     while (runs() === 0) check();
     expect(smooth.getNumThreads()).toBe(3);
     expect(warnings).toEqual([]);
-    expect(runs()).toBeGreaterThan(1);
+    // It takes part again: what it was held up with may have been the last of that call.
+    while (runs() === 1) check();
     check();
   });
 

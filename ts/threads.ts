@@ -1,10 +1,10 @@
 // All cores: a pool of workers that share the kernel's memory, and the calling thread.
 //
 //   caller   write the job, CLAIM = pieces, ring BELL
-//            claim pieces and compute them, as everybody does
+//            claim pieces and compute them, as everybody does: several at a time while many are left
 //            wait until DONE + its own = all pieces, add the sums up in order
 //
-//   worker   asleep --BELL--> claim --left--> compute a piece, leave its sums, flag it, DONE + 1 --> claim
+//   worker   asleep --BELL--> claim --left--> compute each, leave its sums, flag it; DONE + share --> claim
 //               ^               |
 //               +---- none -----+   (after a short spin)
 //
@@ -20,8 +20,9 @@
 // No job is lost: if pieces are missing and nothing has moved for DEADLINE_MS, or if what is missing
 // is what workers had claimed that failed, the caller retires the pool and computes every piece that
 // has no flag itself. No job is run twice with effect: a piece's results depend on its inputs alone,
-// which the call leaves unchanged (a call with an output on top of an input stays on one thread), so
-// that a late worker could only write the same bits; it stops at its next piece, it is terminated,
+// which the call leaves unchanged (a call with an output on top of an input stays on one thread: of a
+// piece that a lost thread left half done, neither the input nor a copy would be there), so that a late
+// worker could only write the same bits; it stops at its next piece, it is terminated,
 // and a retired pool's memory, the job among it, is not used again before its workers are gone. What
 // remains is a worker that the system stops for longer than the deadline within a piece (a few
 // microseconds of work) and then lets go on, while the caller's program already has other data in
@@ -55,17 +56,19 @@ import { checkNames } from './options.ts';
 import { Sums } from './walk.ts';
 
 /**
- * A call of fewer elements stays on one thread. Two that are awake are 2.1 times as fast as one at
- * this length (forward, 65 us alone), but 1.4 times with three chunks, of which one is left over.
+ * A call of fewer elements stays on one thread. Two that are awake are 1.2 times as fast as one at this
+ * length forward, and as fast fused; at half of it fused takes 1.2 times the time, since what one core
+ * has in its caches the other takes from there.
  */
-const THRESHOLD = 32 * PIECE;
+const THRESHOLD = 8 * PIECE;
 /**
- * A call of fewer does not wake workers, unless the one before has just ended. Ringing takes 10 us,
- * and they come after 60: it made calls of `THRESHOLD` 10 % slower than alone, and those of this
+ * A call of fewer wakes no workers, unless the one before has just ended. Ringing takes 3 to 10 us, and
+ * they come after 30 to 60: it made calls of 262,144 elements 10 % slower than alone, and those of this
  * length 20 % faster. (All on two cores of a virtual Xeon under Node 20.)
  */
 const WAKE_THRESHOLD = 64 * PIECE;
-const JUST_MS = 1;
+/** Calls that follow so soon find the workers that the first of them wakes, since these spin as long. */
+const JUST_MS = 0.2;
 const DEADLINE_MS = 1000;
 /** After so long without a finished piece, workers may be waiting for the caller's own core. */
 const REST_MS = 0.2;
@@ -114,7 +117,7 @@ interface Pool {
 
 /**
  * Sets how many threads a call may use, the calling one included. Functions stay synchronous, and
- * their results stay the same to the bit. Calls of fewer than 262,144 elements, and calls that
+ * their results stay the same to the bit. Calls of fewer than 65,536 elements, and calls that
  * copy, accumulate, or write over one of their inputs, use one thread.
  *
  * @param n from 1 to 256. More than there are cores brings nothing.
@@ -199,23 +202,24 @@ class Threads implements Helpers {
 
   share(job: Job, first: number, n: number, size: number): boolean {
     const own = this.#pool;
-    if (!own || n < THRESHOLD) return false;
-    const isShared = n >= WAKE_THRESHOLD || isAwake(own);
-    if (isShared) this.#inTurns(job, first, n, size);
+    if (!own || n < THRESHOLD || own.wanted === 0) return false;
+    const rings = n >= WAKE_THRESHOLD || performance.now() - own.ended < JUST_MS;
+    if (rings || Atomics.load(own.control.words, AWAKE) > 0)
+      this.#inTurns(job, first, n, size, rings);
     else this.#kernel.compute(job, first, n);
     own.ended = performance.now();
     return true;
   }
 
   /** Computes a job together, as many pieces at a time as there is room for. */
-  #inTurns(job: Job, first: number, n: number, size: number): void {
+  #inTurns(job: Job, first: number, n: number, size: number, rings: boolean): void {
     const kernel = this.#kernel;
     const total = new Sums();
     const end = first + n;
     for (let from = first; from < end; ) {
       // A piece at a time, too, where a lost pool leaves the caller alone: the order of the sums is the same.
       const to = Math.min(from + (this.#pool ? MAX_PIECES : 1) * size, end);
-      if (this.#pool) this.#runTogether(this.#pool, job, from, to, size, total);
+      if (this.#pool) this.#runTogether(this.#pool, job, from, to, size, rings, total);
       else {
         kernel.compute(job, from, to - from);
         total.add(kernel.sums.loss, kernel.sums.count);
@@ -235,11 +239,20 @@ class Threads implements Helpers {
     } else for (const offset of offsets) this.#kernel.home.release(offset);
   }
 
-  #runTogether(own: Pool, job: Job, first: number, end: number, size: number, total: Sums): void {
+  #runTogether(
+    own: Pool,
+    job: Job,
+    first: number,
+    end: number,
+    size: number,
+    rings: boolean,
+    total: Sums,
+  ): void {
     const kernel = this.#kernel;
     const { sums } = kernel;
     const pieces = Math.ceil((end - first) / size);
-    const { words, jobWords, flags, sums: pieceSums, claim, rangeOf, finish } = own.control;
+    const { words, jobWords, flags, sums: pieceSums } = own.control;
+    const { claim, shareOf, rangeOf, finish } = own.control;
     job.copyTo(jobWords);
     words[PIECES] = pieces;
     words[SIZE] = size;
@@ -249,7 +262,7 @@ class Threads implements Helpers {
     Atomics.store(words, DONE, 0);
     Atomics.store(words, CLAIM, pieces);
     Atomics.add(words, BELL, 1);
-    const asleep = own.wanted - Atomics.load(words, AWAKE);
+    const asleep = rings ? own.wanted - Atomics.load(words, AWAKE) : 0;
     if (asleep > 0) Atomics.notify(words, BELL, asleep);
 
     const compute = (index: number): void => {
@@ -259,8 +272,10 @@ class Threads implements Helpers {
     };
     let computed = 0;
     for (let left = claim(); left > 0; left = claim()) {
-      compute(pieces - left);
-      computed++;
+      const begin = pieces - left;
+      const share = shareOf(left);
+      for (let index = begin; index < begin + share; index++) compute(index);
+      computed += share;
     }
     if (!isFinished(own, pieces - computed)) {
       this.#lost = own;
@@ -310,7 +325,7 @@ class Threads implements Helpers {
     const created: Pool = {
       threads,
       workers: [],
-      control: control(buffer, address),
+      control: control(buffer, address, threads),
       options,
       memory: taken,
       wanted: Math.min(threads, cores()) - 1,
@@ -328,7 +343,7 @@ class Threads implements Helpers {
             `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
           );
         created.workers.push(worker);
-        const isReady = this.#started(created, worker, { memory, module, address, work });
+        const isReady = this.#started(created, worker, { memory, module, address, threads, work });
         // If the next one cannot be made, nobody waits for this one.
         isReady.catch(() => {});
         ready.push(isReady);
@@ -408,11 +423,6 @@ class Threads implements Helpers {
       }
     });
   }
-}
-
-/** Whether the workers are awake, or worth waking for calls that follow. */
-function isAwake({ wanted, control: { words }, ended }: Pool): boolean {
-  return Atomics.load(words, AWAKE) >= wanted || performance.now() - ended < JUST_MS;
 }
 
 /**

@@ -22,10 +22,13 @@ interface Port {
   onmessage?: ((event: { data: Start }) => void) | null;
 }
 
-/** How long a thread looks for the next job before it sleeps: waking costs some 50 us. */
-const SPIN_MS = 0.5;
-/** After looking in vain it sleeps at once that often, at most. */
-const MAX_PAUSE = 256;
+/**
+ * How long a thread looks for the next job before it sleeps. Waking costs some 50 us, so that it is for
+ * jobs that follow at once; longer, it would take the place of a program's other work.
+ */
+const SPIN_MS = 0.2;
+/** Lets the other thread of the core go ahead, where there is that. */
+const { pause } = Atomics as { pause?: () => void };
 
 // In Node, messages do not come to the global object.
 const parent = builtin('node:worker_threads')?.parentPort;
@@ -33,67 +36,61 @@ const port = (parent ?? globalThis) as Port;
 if (parent) parent.once('message', start);
 else port.onmessage = ({ data }) => start(data);
 
-function start({ memory, module, address, work }: Start): void {
+function start({ memory, module, address, threads, work }: Start): void {
   if (!parent) port.onmessage = null;
   const { run } = new WebAssembly.Instance(module, { env: { memory } })
     .exports as unknown as Exports;
-  const block = control(memory.buffer, address);
+  const block = control(memory.buffer, address, threads);
   const sums = new Float64Array(memory.buffer, work, TOTALS_WORDS);
   port.postMessage('ready');
   const { words } = block;
-  // Looking is in vain where calls are rare, and on a busy machine, where the caller may be waiting
-  // for this very core: each time that it is, it is tried half as often.
-  let pause = 1;
-  let paused = 0;
   Atomics.add(words, AWAKE, 1);
   for (;;) {
     // Before the looks at RETIRED and CLAIM: who changes one of them rings the bell afterwards.
     const bell = Atomics.load(words, BELL);
     if (Atomics.load(words, RETIRED) !== 0) break;
-    if (findPiece() || spin()) continue;
+    if (findPieces() || spin()) continue;
     Atomics.sub(words, AWAKE, 1);
     Atomics.wait(words, BELL, bell);
     Atomics.add(words, AWAKE, 1);
   }
   port.postMessage('gone');
 
-  /** Waits a little for a job, if that has been of use; false if none came. */
+  /** Waits a little for a job; false if none came. */
   function spin(): boolean {
-    if (paused > 0) {
-      paused--;
-      return false;
-    }
     const end = performance.now() + SPIN_MS;
     do {
-      for (let i = 0; i < 500; i++) {
-        if (Atomics.load(words, CLAIM) === 0) continue;
-        pause = 1;
-        return true;
+      for (let i = 0; i < 100; i++) {
+        if (Atomics.load(words, CLAIM) !== 0) return true;
+        pause?.();
       }
     } while (performance.now() < end && Atomics.load(words, RETIRED) === 0);
-    pause = Math.min(2 * pause, MAX_PAUSE);
-    paused = pause;
     return false;
   }
 
-  /** Claims a piece and computes it; false if there is none. */
-  function findPiece(): boolean {
+  /** Claims pieces and computes them; false if there are none. */
+  function findPieces(): boolean {
     const left = block.claim();
     if (left === 0) return false;
     // The job is read after the claim: while a piece of it is claimed, it does not change.
-    const index = (words[PIECES] as number) - left;
-    const [from, to] = block.rangeOf(index, words[SIZE] as number);
-    // Given up meanwhile: what this thread would write is not its own any more.
-    if (Atomics.load(words, RETIRED) !== 0) return true;
-    sums.fill(0);
+    const begin = (words[PIECES] as number) - left;
+    const share = block.shareOf(left);
     try {
-      run(block.job, from, to - from, work);
+      for (let index = begin; index < begin + share; index++) {
+        // Given up meanwhile: what this thread would write is not its own any more.
+        if (Atomics.load(words, RETIRED) !== 0) return true;
+        const [from, to] = block.rangeOf(index, words[SIZE] as number);
+        sums[totals.LOSS] = 0;
+        sums[totals.COUNT] = 0;
+        sums[totals.ROW] = 0;
+        run(block.job, from, to - from, work);
+        block.finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
+      }
     } catch (error) {
-      Atomics.add(words, FAILED, 1);
+      Atomics.add(words, FAILED, share);
       throw error;
     }
-    block.finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
-    Atomics.add(words, DONE, 1);
+    Atomics.add(words, DONE, share);
     return true;
   }
 }

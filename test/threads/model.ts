@@ -12,20 +12,21 @@ import { AWAKE, BELL, CLAIM, DONE, FAILED, RETIRED } from '../../ts/control.ts';
 
 /** The steps whose order is of the essence. Each list ends where the next thing begins. */
 export interface Program {
-  /** The caller gives a job to the workers; then it claims chunks itself. */
+  /** The caller gives a job to the workers; then it claims pieces itself. */
   readonly publish: readonly string[];
-  /** A worker looks for a chunk: these, then the claim; where there is none, `spin` and `sleep`. */
+  /** A worker looks for pieces: these, then the claim; where there are none, `spin` and `sleep`. */
   readonly look: readonly string[];
-  /** With a chunk claimed; then come its pieces. */
+  /** With a share claimed; then come its pieces. */
   readonly take: readonly string[];
-  /** A piece; as long as there are more, again. */
+  /** A piece; as long as there are more, again. A share is counted with its last piece at the earliest. */
   readonly piece: readonly string[];
+  /** With all pieces of the share done. */
   readonly finish: readonly string[];
   readonly sleep: readonly string[];
   /** A claim compares CLAIM with what it has read, and sleeping compares BELL with it. */
   readonly claimCompares: boolean;
   readonly sleepCompares: boolean;
-  /** When one worker has failed, the chunks of the others are waited for. */
+  /** When one worker has failed, the pieces of the others are waited for. */
   readonly waitsForOthers: boolean;
   /** The memory of a pool is kept until its workers are gone. */
   readonly keepsMemory: boolean;
@@ -39,15 +40,15 @@ export const program: Program = {
     'write the job',
     'clear the flags',
     'DONE = 0',
-    'CLAIM = chunks',
+    'CLAIM = pieces',
     'BELL + 1',
     'read AWAKE',
     'notify',
   ],
   look: ['read BELL', 'read RETIRED'],
   take: ['read the job'],
-  piece: ['look at RETIRED', 'compute'],
-  finish: ['write sums', 'set flag', 'DONE + 1'],
+  piece: ['look at RETIRED', 'compute', 'write sums', 'set flag'],
+  finish: ['DONE + share'],
   sleep: ['AWAKE - 1', 'wait'],
   claimCompares: true,
   sleepCompares: true,
@@ -59,8 +60,6 @@ export const program: Program = {
 /** A small instance. */
 export interface Size {
   readonly workers: number;
-  readonly chunks: number;
-  /** Pieces of a chunk. */
   readonly pieces: number;
   /** Calls, one after the other. */
   readonly jobs: number;
@@ -85,24 +84,30 @@ type Step = [name: string, next: State];
 
 // ---- what a state consists of -----------------------------------------------------------------
 /** The caller: the step it is at, and its variables. Pools and jobs count from 1; 0 is none. */
-const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, MISSING, THEN] = [
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9,
+const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, TODO, MISSING, RINGS, THEN] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 ];
-/** What only the search knows: claimed chunks and results there are, as bits; and so on. */
-const [CLAIMED, RESULTS, LOST_PATIENCE, POOLS, FAULTS] = [10, 11, 12, 13, 14];
-const CALLER = 15;
+/** What only the search knows: claimed pieces and results there are, as bits; and so on. */
+const [CLAIMED, RESULTS, LOST_PATIENCE, POOLS, FAULTS] = [12, 13, 14, 15, 16];
+const CALLER = 17;
 
 /** The block of a pool: its words as in ts/control.ts, and two more; then the flags and the sums. */
 const [OWNER, ITS_JOB] = [5, 6];
 const WORDS = 10;
 
 /** A worker: the step it is at, where it belongs, and its variables. */
-const [IS, MY_POOL, MY_BLOCK, MY_BELL, MY_LEFT, MY_INDEX, MY_PIECE, MY_JOB] = [
+const [IS, MY_POOL, MY_BLOCK, MY_BELL, MY_LEFT, MY_INDEX, MY_TODO, MY_JOB] = [
   0, 1, 2, 3, 4, 5, 6, 7,
 ];
-/** What only the search knows: the job it claimed, pieces begun too late, whether its end is known. */
-const [MY_CLAIM, LATE, REPORTED] = [8, 9, 10];
-const WORKER = 11;
+/**
+ * What only the search knows: the job it claimed pieces of, how many that are not counted yet, pieces
+ * begun too late, whether its end is known.
+ */
+const [MY_CLAIM, MY_SHARE, LATE, REPORTED] = [8, 9, 10, 11];
+const WORKER = 12;
+
+/** How many pieces a claim takes; more than in ts/control.ts, so that few pieces show what may happen. */
+const shareOf = (left: number): number => Math.ceil(left / 2);
 
 class Wrong extends Error {}
 
@@ -152,10 +157,10 @@ function stateOf(key: string): State {
 
 // ---- the model --------------------------------------------------------------------------------
 function modelOf(size: Size, chosen: Program) {
-  const { chunks, pieces, jobs } = size;
+  const { pieces, jobs } = size;
   const { publish, look, take, piece, finish, sleep } = chosen;
   const wanted = Math.min(size.workers + 1, size.cores) - 1;
-  const allResults = 2 ** (chunks * pieces) - 1;
+  const allResults = 2 ** pieces - 1;
 
   const callerSteps = [
     'outside',
@@ -172,17 +177,13 @@ function modelOf(size: Size, chosen: Program) {
     ...['read CLAIM', 'claim'],
     ...[...take, ...piece, ...finish],
     ...['spin', ...sleep, 'asleep'],
-    ...['FAILED + 1', 'gone', 'gone with a chunk'],
+    ...['FAILED + share', 'gone'],
   ];
   const at = placesOf(callerSteps);
   const is = placesOf(workerSteps);
   const top = is(look[0] as string);
-  /** The steps of a worker that has a chunk. */
-  const holding = new Set(
-    [...take, ...piece, ...finish.slice(0, finish.indexOf('DONE + 1') + 1), 'FAILED + 1'].map(is),
-  );
 
-  const blockLength = WORDS + 2 * chunks;
+  const blockLength = WORDS + 2 * pieces;
   const blocks = Array.from({ length: size.pools }, (_, i) => CALLER + i * blockLength);
   const firstWorker = CALLER + size.pools * blockLength;
   const workers = Array.from(
@@ -191,11 +192,11 @@ function modelOf(size: Size, chosen: Program) {
   );
   const get = (s: State, place: number): number => s[place] as number;
   const flag = (block: number, index: number): number => block + WORDS + index;
-  const sum = (block: number, index: number): number => block + WORDS + chunks + index;
+  const sum = (block: number, index: number): number => block + WORDS + pieces + index;
   const blockAt = (s: State, place: number): number => blocks[get(s, place)] as number;
   const team = (s: State, pool: number): number[] =>
     workers.filter((w) => get(s, w + MY_POOL) === pool);
-  const isGone = (s: State, w: number): boolean => get(s, w + IS) >= is('gone');
+  const isGone = (s: State, w: number): boolean => get(s, w + IS) === is('gone');
 
   function first(): State {
     const s: State = new Array(firstWorker + workers.length * WORKER).fill(0);
@@ -241,13 +242,14 @@ function modelOf(size: Size, chosen: Program) {
     const count = (...names: string[]): number =>
       own.filter((w) => names.includes(workerSteps[get(s, w + IS)] as string)).length;
     const isCalled = get(s, AT) > publish.length && get(s, AT) <= at('read FAILED');
-    const lost = count('gone', 'gone with a chunk');
+    const lost = count('gone');
     const mayStay = size.workers - wanted + lost;
-    if (isCalled && get(s, block + CLAIM) > 0 && count('asleep') > mayStay)
+    const isRung = isCalled && get(s, RINGS) > 0;
+    if (isRung && get(s, block + CLAIM) > 0 && count('asleep') > mayStay)
       throw new Wrong('a wake-up is lost');
 
-    const held = own.filter((w) => holding.has(get(s, w + IS))).length + count('gone with a chunk');
-    const open = chunks - get(s, COMPUTED) - get(s, block + DONE) - get(s, block + FAILED);
+    const held = own.reduce((sum, w) => sum + get(s, w + MY_SHARE), 0);
+    const open = pieces - get(s, COMPUTED) - get(s, block + DONE) - get(s, block + FAILED);
     if ((name === 'read DONE' || name === 'read FAILED') && open !== held)
       throw new Wrong('the caller waits for what nobody does');
 
@@ -282,19 +284,19 @@ function modelOf(size: Size, chosen: Program) {
         next[block + ITS_JOB] = get(s, JOB);
         return advance();
       case 'clear the flags':
-        next.fill(0, flag(block, 0), flag(block, chunks));
+        next.fill(0, flag(block, 0), flag(block, pieces));
         return advance();
       case 'DONE = 0':
         next[block + DONE] = 0;
         return advance();
-      case 'CLAIM = chunks':
-        next[block + CLAIM] = chunks;
+      case 'CLAIM = pieces':
+        next[block + CLAIM] = pieces;
         return advance();
       case 'BELL + 1':
         next[block + BELL] = get(s, block + BELL) + 1;
         return advance();
       case 'read AWAKE':
-        next[ASLEEP] = Math.max(wanted - get(s, block + AWAKE), 0);
+        next[ASLEEP] = get(s, RINGS) * Math.max(wanted - get(s, block + AWAKE), 0);
         return advance();
       case 'notify': {
         const sleepers = team(s, get(s, POOL)).filter((w) => get(s, w + IS) === is('asleep'));
@@ -313,13 +315,16 @@ function modelOf(size: Size, chosen: Program) {
         return get(next, LEFT) > 0 ? advance() : go(at('read DONE'));
       case 'claim': {
         const left = claim(s, next, block, get(s, LEFT));
-        if (left < 0) next[INDEX] = chunks - get(s, LEFT);
+        if (left < 0) {
+          next[INDEX] = pieces - get(s, LEFT);
+          next[TODO] = shareOf(get(s, LEFT));
+        }
         next[LEFT] = Math.max(left, 0);
         return left < 0 ? advance() : go(left > 0 ? at('claim') : at('read DONE'));
       }
       case 'compute':
       case 'compute the rest':
-        for (let p = 0; p < pieces; p++) next[RESULTS] = get(next, RESULTS) | bit(index, p);
+        next[RESULTS] = get(s, RESULTS) | (1 << index);
         return advance();
       case 'write sums':
       case 'write its sums':
@@ -327,13 +332,14 @@ function modelOf(size: Size, chosen: Program) {
         return advance();
       case 'set flag':
         next[flag(block, index)] = 1;
-        next[INDEX] = 0;
         next[COMPUTED] = get(s, COMPUTED) + 1;
-        return go(at('read CLAIM'));
+        next[TODO] = get(s, TODO) - 1;
+        next[INDEX] = next[TODO] > 0 ? index + 1 : 0;
+        return go(at(next[TODO] > 0 ? 'compute' : 'read CLAIM'));
 
       // isFinished
       case 'read DONE':
-        next[MISSING] = chunks - get(s, COMPUTED) - get(s, block + DONE);
+        next[MISSING] = pieces - get(s, COMPUTED) - get(s, block + DONE);
         return go(next[MISSING] === 0 ? at('add up') : at('read FAILED'));
       case 'read FAILED': {
         const failed = get(s, block + FAILED);
@@ -368,7 +374,7 @@ function modelOf(size: Size, chosen: Program) {
 
       // what is missing
       case 'read a flag':
-        if (index === chunks) return go(at('add up'));
+        if (index === pieces) return go(at('add up'));
         if (get(s, flag(block, index)) === 0) return advance();
         next[INDEX] = index + 1;
         return go(at('read a flag'));
@@ -377,14 +383,14 @@ function modelOf(size: Size, chosen: Program) {
         next[INDEX] = index + 1;
         return go(at('read a flag'));
       case 'add up':
-        for (let i = 0; i < chunks; i++)
+        for (let i = 0; i < pieces; i++)
           if (get(s, sum(block, i)) !== get(s, JOB)) throw new Wrong('the total is wrong');
         if (get(s, RESULTS) !== allResults) throw new Wrong('a result is missing');
         if (
           !get(s, LOST_PATIENCE) &&
-          team(s, get(s, block + OWNER)).some((w) => holding.has(get(s, w + IS)))
+          team(s, get(s, block + OWNER)).some((w) => !isGone(s, w) && get(s, w + MY_SHARE) > 0)
         )
-          throw new Wrong('a worker is still at a chunk, and nobody lost patience');
+          throw new Wrong('a worker is still at a piece, and nobody lost patience');
         next.fill(0, LEFT, POOLS);
         next[JOB] = get(s, JOB) + 1;
         return go(at('outside'));
@@ -430,9 +436,11 @@ function modelOf(size: Size, chosen: Program) {
         else next[AT] = at('end');
       });
     else if (get(s, POOL))
-      way('calls', (next) => {
-        next[AT] = at(publish[0] as string);
-      });
+      for (const rings of [0, 1])
+        way(rings ? 'calls' : 'calls those that are awake', (next) => {
+          next[RINGS] = rings;
+          next[AT] = at(publish[0] as string);
+        });
     else {
       way('calls, alone', (next) => {
         next[JOB] = get(s, JOB) + 1;
@@ -466,15 +474,16 @@ function modelOf(size: Size, chosen: Program) {
   }
 
   // ---- control.ts
-  /** Tries to take a chunk where `left` were seen: how many are left instead, or -1 if it is taken. */
+  /** Tries to take a share where `left` were seen: how many are left instead, or -1 if it is taken. */
   function claim(s: State, next: State, block: number, left: number): number {
     const there = get(s, block + CLAIM);
     if (chosen.claimCompares && there !== left) return there;
-    next[block + CLAIM] = left - 1;
+    next[block + CLAIM] = left - shareOf(left);
     // The bits of CLAIMED are those of the job that is there.
-    const fresh = left === chunks ? 0 : get(s, CLAIMED);
-    if (fresh & (1 << left)) throw new Wrong('two threads have the same chunk');
-    next[CLAIMED] = fresh | (1 << left);
+    const before = left === pieces ? 0 : get(s, CLAIMED);
+    const taken = (1 << (left + 1)) - (1 << (left + 1 - shareOf(left)));
+    if (before & taken) throw new Wrong('two threads have the same piece');
+    next[CLAIMED] = before | taken;
     return -1;
   }
 
@@ -493,10 +502,7 @@ function modelOf(size: Size, chosen: Program) {
     const isOver = get(s, block + RETIRED) !== 0;
     const mayFail = get(s, FAULTS) < size.faults;
     if (isOver) way('is terminated', is('gone'));
-    else if (mayFail) {
-      const hasChunk = holding.has(get(s, w + IS));
-      way('ends', is(hasChunk ? 'gone with a chunk' : 'gone'))[FAULTS] = get(s, FAULTS) + 1;
-    }
+    else if (mayFail) way('ends', is('gone'))[FAULTS] = get(s, FAULTS) + 1;
     if (name === 'asleep') return ways;
     if (get(s, block + OWNER) !== get(s, w + MY_POOL))
       throw new Wrong('a worker uses memory that its pool has given back');
@@ -509,8 +515,23 @@ function modelOf(size: Size, chosen: Program) {
       next.fill(0, w + MY_LEFT, w + REPORTED);
       return next;
     };
-    const advance = (): State => (name === finish.at(-1) ? again() : go(following));
     const index = get(s, w + MY_INDEX);
+    const todo = get(s, w + MY_TODO);
+    const advance = (): State => {
+      if (name === finish.at(-1)) return again();
+      if (name !== piece.at(-1)) return go(following);
+      if (todo === 1 && finish.length === 0) return again();
+      const next = go(todo > 1 ? is(piece[0] as string) : following);
+      next[w + MY_INDEX] = todo > 1 ? index + 1 : 0;
+      next[w + MY_TODO] = todo - 1;
+      return next;
+    };
+    const count = (word: number): void => {
+      const next = name === 'FAILED + share' ? go(is('gone')) : advance();
+      if (name === 'DONE + share' && todo > 1) return;
+      next[block + word] = get(s, block + word) + get(s, w + MY_SHARE);
+      next[w + MY_SHARE] = 0;
+    };
 
     switch (name) {
       case 'AWAKE + 1':
@@ -523,7 +544,7 @@ function modelOf(size: Size, chosen: Program) {
         go(isOver ? is('gone') : following);
         break;
 
-      // findChunk
+      // findPieces
       case 'read CLAIM':
         go(get(s, block + CLAIM) > 0 ? following : is('spin'))[w + MY_LEFT] = get(s, block + CLAIM);
         break;
@@ -532,7 +553,8 @@ function modelOf(size: Size, chosen: Program) {
         const left = claim(s, next, block, get(s, w + MY_LEFT));
         next[w + MY_LEFT] = Math.max(left, 0);
         if (left < 0) {
-          next[w + MY_INDEX] = chunks - get(s, w + MY_LEFT);
+          next[w + MY_INDEX] = pieces - get(s, w + MY_LEFT);
+          next[w + MY_TODO] = next[w + MY_SHARE] = shareOf(get(s, w + MY_LEFT));
           next[w + MY_CLAIM] = get(s, JOB);
         } else next[w + IS] = is(left > 0 ? 'claim' : 'spin');
         break;
@@ -547,18 +569,15 @@ function modelOf(size: Size, chosen: Program) {
       case 'compute': {
         const job = get(s, w + MY_CLAIM);
         if (get(s, w + MY_JOB) !== job) throw new Wrong('a worker computes what it did not claim');
-        const done = get(s, w + MY_PIECE);
-        const isLast = done + 1 === pieces;
-        const next = go(isLast ? following : is(piece[0] as string));
-        next[w + MY_PIECE] = isLast ? 0 : done + 1;
-        if (job === get(s, JOB)) next[RESULTS] = get(s, RESULTS) | bit(index, done);
+        const next = advance();
+        if (job === get(s, JOB)) next[RESULTS] = get(s, RESULTS) | (1 << index);
         if (isOver) next[w + LATE] = get(s, w + LATE) + 1;
         if (get(next, w + LATE) > 1) throw new Wrong('a worker begins a piece after RETIRED');
-        if (mayFail && !isOver) way('fails', is('FAILED + 1'))[FAULTS] = get(s, FAULTS) + 1;
+        if (mayFail && !isOver) way('fails', is('FAILED + share'))[FAULTS] = get(s, FAULTS) + 1;
         break;
       }
-      case 'FAILED + 1':
-        go(is('gone'))[block + FAILED] = get(s, block + FAILED) + 1;
+      case 'FAILED + share':
+        count(FAILED);
         break;
       case 'write sums':
         advance()[sum(block, index)] = get(s, w + MY_JOB);
@@ -566,8 +585,8 @@ function modelOf(size: Size, chosen: Program) {
       case 'set flag':
         advance()[flag(block, index)] = 1;
         break;
-      case 'DONE + 1':
-        advance()[block + DONE] = get(s, block + DONE) + 1;
+      case 'DONE + share':
+        count(DONE);
         break;
 
       case 'spin':
@@ -587,10 +606,6 @@ function modelOf(size: Size, chosen: Program) {
         throw new Error(name);
     }
     return ways;
-  }
-
-  function bit(index: number, done: number): number {
-    return 1 << (index * pieces + done);
   }
 
   return { first, steps, check, sort };
