@@ -5,14 +5,14 @@ import { explore, type Program, program, type Size } from './threads/model.ts';
 
 vi.setConfig({ testTimeout: 300_000 });
 
-const small: Size = { workers: 1, pieces: 3, jobs: 2, pools: 1, cores: 2, faults: 1 };
+const small: Size = { workers: 1, pieces: 4, jobs: 2, pools: 1, cores: 2, faults: 1 };
 const pair: Size = { workers: 2, pieces: 2, jobs: 1, pools: 1, cores: 3, faults: 1 };
 
 const sizes: [string, Size][] = [
-  ['one worker, four pieces, two calls', { ...small, pieces: 4 }],
+  ['one worker, four pieces, two calls', small],
   ['one worker, and another pool after the first', { ...small, pieces: 1, pools: 2 }],
   ['two workers, two calls', { ...pair, jobs: 2 }],
-  ['two workers, three pieces, one call', { ...pair, pieces: 3 }],
+  ['two workers, four pieces, one call', { ...pair, pieces: 4 }],
   ['two workers that fail both', { ...pair, faults: 2 }],
   ['more threads than cores', { ...pair, jobs: 2, cores: 2, faults: 0 }],
 ];

@@ -1,7 +1,7 @@
 // All cores: a pool of workers that share the kernel's memory, and the calling thread.
 //
-//   caller   write the job, CLAIM = pieces, ring BELL
-//            claim pieces and compute them, as everybody does: several at a time while many are left
+//   caller   write the job, CLAIM = pieces but the first, which it keeps, ring BELL
+//            compute these; claim others and compute them, as everybody does: several at a time while many are left
 //            wait until DONE + its own = all pieces, add the sums up in order
 //
 //   worker   asleep --BELL--> claim --left--> compute each, leave its sums, flag it; DONE + share --> claim
@@ -56,9 +56,9 @@ import { checkNames } from './options.ts';
 import { Sums } from './walk.ts';
 
 /**
- * A call of fewer elements stays on one thread. Two that are awake are 1.2 times as fast as one at this
- * length forward, and as fast fused; at half of it fused takes 1.2 times the time, since what one core
- * has in its caches the other takes from there.
+ * A call of fewer elements stays on one thread. Two that are awake are 1.5 times as fast as one at this
+ * length forward, 1.4 times fused; at half of it fused took 1.2 times the time, since what one core has
+ * in its caches the other takes from there.
  */
 const THRESHOLD = 8 * PIECE;
 /**
@@ -260,7 +260,10 @@ class Threads implements Helpers {
     words[END] = end;
     flags.fill(0, 0, pieces);
     Atomics.store(words, DONE, 0);
-    Atomics.store(words, CLAIM, pieces);
+    // The same in each call, since what they are about is in the caller's caches: with two threads
+    // fused calls take 0.85 of the time at 64K, 0.9 at 128K and 256K.
+    const kept = Math.floor((3 * pieces) / (4 * (own.wanted + 1)));
+    Atomics.store(words, CLAIM, pieces - kept);
     Atomics.add(words, BELL, 1);
     const asleep = rings ? own.wanted - Atomics.load(words, AWAKE) : 0;
     if (asleep > 0) Atomics.notify(words, BELL, asleep);
@@ -270,7 +273,8 @@ class Threads implements Helpers {
       kernel.compute(job, from, to - from);
       finish(index, sums.loss, sums.count);
     };
-    let computed = 0;
+    for (let index = 0; index < kept; index++) compute(index);
+    let computed = kept;
     for (let left = claim(); left > 0; left = claim()) {
       const begin = pieces - left;
       const share = shareOf(left);

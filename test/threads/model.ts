@@ -161,6 +161,8 @@ function modelOf(size: Size, chosen: Program) {
   const { publish, look, take, piece, finish, sleep } = chosen;
   const wanted = Math.min(size.workers + 1, size.cores) - 1;
   const allResults = 2 ** pieces - 1;
+  /** The first pieces, which the caller keeps for itself. */
+  const kept = pieces > 2 ? 1 : 0;
 
   const callerSteps = [
     'outside',
@@ -290,7 +292,7 @@ function modelOf(size: Size, chosen: Program) {
         next[block + DONE] = 0;
         return advance();
       case 'CLAIM = pieces':
-        next[block + CLAIM] = pieces;
+        next[block + CLAIM] = pieces - kept;
         return advance();
       case 'BELL + 1':
         next[block + BELL] = get(s, block + BELL) + 1;
@@ -304,7 +306,8 @@ function modelOf(size: Size, chosen: Program) {
           const then = next.slice();
           for (const w of woken) then[w + IS] = is('AWAKE + 1');
           then[ASLEEP] = 0;
-          then[AT] = get(s, AT) + 1;
+          then[TODO] = kept;
+          then[AT] = at(kept > 0 ? 'compute' : 'read CLAIM');
           return [`caller: notify ${woken.length}`, then];
         });
       }
@@ -480,7 +483,7 @@ function modelOf(size: Size, chosen: Program) {
     if (chosen.claimCompares && there !== left) return there;
     next[block + CLAIM] = left - shareOf(left);
     // The bits of CLAIMED are those of the job that is there.
-    const before = left === pieces ? 0 : get(s, CLAIMED);
+    const before = left === pieces - kept ? 0 : get(s, CLAIMED);
     const taken = (1 << (left + 1)) - (1 << (left + 1 - shareOf(left)));
     if (before & taken) throw new Wrong('two threads have the same piece');
     next[CLAIMED] = before | taken;
