@@ -17,10 +17,15 @@ if [ "$(uname -m)" = aarch64 ] || [ "$(uname -m)" = arm64 ]; then
   command -v node
   exit
 fi
+fail() {
+  echo "arm64.sh: no Node for ARM64 here: $1" >&2
+  exit 1
+}
 if [ "${1:-}" != find ] && [ ! -x "$root/run" ]; then
+  command -v apt-get >/dev/null || fail 'there is no apt-get'
   mkdir -p "$cache"
   part=$(cd "$cache" && pwd)/arm64.part.$$
-  trap 'rm -rf "$part"' EXIT
+  trap 'rm -rf "$part" "$part.log"' EXIT
   mkdir -p "$part/lists/partial" "$part/archives/partial" "$part/libraries" "$part/bin"
   : >"$part/status"
   # Lists and archives of its own, of both architectures; nothing of apt's own state is used.
@@ -52,16 +57,9 @@ END
   }
   # Not as the condition itself, in which set -e has no effect.
   (set_up) >"$part.log" 2>&1 &
-  if ! wait $!; then
-    echo "arm64.sh: no Node for ARM64 here: $(tail -n 1 "$part.log")" >&2
-    rm -f "$part.log"
-    exit 1
-  fi
-  rm -rf "$part.log" "$root"
+  wait $! || fail "$(tail -n 1 "$part.log")"
+  rm -rf "$root"
   mv -T "$part" "$root"
 fi
-if [ ! -x "$root/run" ]; then
-  echo 'arm64.sh: not set up' >&2
-  exit 1
-fi
+[ -x "$root/run" ] || fail 'it is not set up'
 printf '%s\n' "$root/run"
