@@ -5,6 +5,8 @@ use crate::lanes::Lanes;
 
 /// A bit of a loop's `SHAPE` that no job has: `inv` is 1.
 pub const UNIT: u32 = 1 << 31;
+/// Another one: `INSIDE` is the number 1, though the job is weighted.
+pub const ONE_WEIGHT: u32 = 1 << 30;
 
 /// The numbers that make one loss of the family, in one lane each; see the table at the head of
 /// the crate.
@@ -16,7 +18,7 @@ pub const UNIT: u32 = 1 << 31;
 /// whether `lim` may be infinite ([`shape::COLUMNS`]). It is a constant of the loop, because each step
 /// costs the plain loop 10 to 20 % in cache.
 #[derive(Clone, Copy)]
-pub struct Curve<L, const SHAPE: u32> {
+pub struct Curve<L> {
     pub pre: L,
     pub inv: L,
     pub lim: L,
@@ -25,10 +27,10 @@ pub struct Curve<L, const SHAPE: u32> {
     pub above: L,
 }
 
-impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
+impl<L: Lanes> Curve<L> {
     /// The derivative of the loss at residual `d`, before the weight of its side.
     #[inline(always)]
-    pub fn slope(&self, d: L) -> L {
+    pub fn slope<const SHAPE: u32>(&self, d: L) -> L {
         let d = if SHAPE & shape::SCALED != 0 { d.mul(self.pre) } else { d };
         // pmin and pmax with the data first: one instruction each on x86-64, and NaN stays NaN. On
         // ARM64 the module is patched to min and max, which give the same bits, since `lim` is +0 or more.
@@ -38,7 +40,7 @@ impl<L: Lanes, const SHAPE: u32> Curve<L, SHAPE> {
 
     /// The loss at residual `d`, whose slope is `t`, before the weight of its side.
     #[inline(always)]
-    pub fn loss(&self, d: L, t: L) -> L {
+    pub fn loss<const SHAPE: u32>(&self, d: L, t: L) -> L {
         // With an infinite limit t can be infinite too, and d - half * t would be inf - inf.
         let t = if SHAPE & shape::COLUMNS != 0 {
             t.pmin(L::splat(f32::MAX)).pmax(L::splat(-f32::MAX))

@@ -8,6 +8,7 @@ use core::mem::offset_of;
 
 use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
+use crate::loss::ONE_WEIGHT;
 
 /// Vectors that are summed side by side.
 pub const UNROLL: usize = 4;
@@ -99,7 +100,8 @@ fn slots_read(job: &Job, shape: u32) -> u32 {
     let has = |bit: u32| shape & bit != 0;
     let counts = job.count != count::NOTHING;
     reads(true, operand::INPUT, 2)
-        | reads(has(shape::WEIGHTED) || counts, operand::INSIDE, 2)
+        | reads(has(shape::WEIGHTED) && !has(ONE_WEIGHT), operand::INSIDE, 1)
+        | reads(has(shape::WEIGHTED) || counts, operand::OUTSIDE, 1)
         | reads(job.want & want::UPSTREAM != 0, operand::UPSTREAM, 1)
         | reads(job.want & want::CURVATURE != 0, operand::DIRECTION, 1)
         | reads(has(shape::COLUMNS), operand::CURVES, 4)
@@ -107,48 +109,103 @@ fn slots_read(job: &Job, shape: u32) -> u32 {
         | reads(has(shape::MASKED) || counts, SLOTS, 1)
 }
 
-/// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles.
+/// Calls `f` for the slots of this set, but for that of the mask.
+#[inline(always)]
+fn each_slot(set: u32, mut f: impl FnMut(usize)) {
+    let mut left = set & ((1 << SLOTS) - 1);
+    while left != 0 {
+        f(left.trailing_zeros() as usize);
+        left &= left - 1;
+    }
+}
+
+/// Where the operands and results of the leaf at element `at` are: in their arrays, or in tiles. Inlined:
+/// a loop finds the places of what it reads, and of nothing else.
 ///
 /// # Safety
 /// `work` is valid.
 #[inline(always)]
 pub(crate) unsafe fn locate(job: &Job, at: usize, work: *mut Work) -> Leaf {
-    let offset = at - job.origin;
-    let tiles = &raw mut (*work).tiles;
-    let phase = if has_short_rows(job) { at % row_length(job) } else { 0 };
+    let phase = phase_of(job, at);
     Leaf {
-        operands: core::array::from_fn(|slot| {
-            let Operand { layout, pointer, .. } = job.operands[slot.min(operand::CURVES)];
-            if slot < FIRST_TILE || layout == layout::FULL {
-                // Wrapping: the pointer of an operand that is not read may be null.
-                return pointer.cast::<f32>().wrapping_add(offset);
-            }
-            let tile: *const f32 = (&raw const (*tiles).operands[slot - FIRST_TILE]).cast();
-            if layout == layout::COLUMN { tile.add(phase) } else { tile }
-        }),
-        results: core::array::from_fn(|index| {
-            let p = job.results[index];
-            if index == result::OUT && job.want & want::ROWS != 0 {
-                (&raw mut (*tiles).losses).cast()
-            } else if p.is_null() {
-                p
-            } else {
-                p.add(offset)
-            }
-        }),
-        mask: {
-            let Operand { layout, pointer, .. } = job.operands[operand::MASK];
-            if layout == layout::FULL {
-                pointer.add(offset)
-            } else {
-                (&raw const (*tiles).mask).cast()
-            }
-        },
+        operands: core::array::from_fn(|slot| operand_at(job, slot, at, phase, work)),
+        results: core::array::from_fn(|index| result_at(job, index, at, work)),
+        mask: mask_at(job, at, work),
     }
 }
 
-/// Locates a leaf and fills its tiles. A tile that is the same for all leaves is filled for the
-/// first. `shape` says which of them the pass reads.
+/// The same, into `work.leaf`, for a pass with this `shape`.
+///
+/// # Safety
+/// `work` is valid.
+#[inline(never)]
+pub(crate) unsafe fn locate_all(job: &Job, at: usize, shape: u32, work: *mut Work) {
+    let phase = phase_of(job, at);
+    let leaf = &raw mut (*work).leaf;
+    each_slot(slots_read(job, shape), |slot| {
+        let place = (&raw mut (*leaf).operands).cast::<*const f32>().add(slot);
+        place.write(operand_at(job, slot, at, phase, work));
+    });
+    for index in 0..RESULTS {
+        (*leaf).results[index] = result_at(job, index, at, work);
+    }
+    (*leaf).mask = mask_at(job, at, work);
+}
+
+/// The column of element `at` where a tile holds whole rows.
+#[inline(always)]
+unsafe fn phase_of(job: &Job, at: usize) -> usize {
+    if has_short_rows(job) { at % row_length(job) } else { 0 }
+}
+
+/// # Safety
+/// `work` is valid.
+#[inline(always)]
+unsafe fn operand_at(
+    job: &Job,
+    slot: usize,
+    at: usize,
+    phase: usize,
+    work: *mut Work,
+) -> *const f32 {
+    let Operand { layout, pointer, .. } = job.operands[slot.min(operand::CURVES)];
+    if slot < FIRST_TILE || layout == layout::FULL {
+        // Wrapping: the pointer of an operand that is not read may be null.
+        return pointer.cast::<f32>().wrapping_add(at - job.origin);
+    }
+    let tiles = (&raw const (*work).tiles.operands).cast::<Tile>();
+    let tile: *const f32 = tiles.wrapping_add(slot - FIRST_TILE).cast();
+    if layout == layout::COLUMN { tile.add(phase) } else { tile }
+}
+
+/// # Safety
+/// `work` is valid.
+#[inline(always)]
+unsafe fn result_at(job: &Job, index: usize, at: usize, work: *mut Work) -> *mut f32 {
+    let p = job.results[index];
+    if index == result::OUT && job.want & want::ROWS != 0 {
+        (&raw mut (*work).tiles.losses).cast()
+    } else if p.is_null() {
+        p
+    } else {
+        p.add(at - job.origin)
+    }
+}
+
+/// # Safety
+/// `work` is valid.
+#[inline(always)]
+unsafe fn mask_at(job: &Job, at: usize, work: *mut Work) -> *const u8 {
+    let Operand { layout, pointer, .. } = job.operands[operand::MASK];
+    if layout == layout::FULL {
+        pointer.add(at - job.origin)
+    } else {
+        (&raw const (*work).tiles.mask).cast()
+    }
+}
+
+/// Fills the tiles of a leaf that a pass with this `shape` reads. A tile that is the same for all leaves is
+/// filled for the first. Returns whether the next leaf needs any filled.
 ///
 /// # Safety
 /// `work` is valid, and its tiles are those of the leaf before unless `is_first`.
@@ -160,16 +217,13 @@ pub(crate) unsafe fn spread<L: Lanes>(
     is_first: bool,
     shape: u32,
     work: *mut Work,
-) {
-    (*work).leaf = locate(job, at, work);
+) -> bool {
+    let mut changes = false;
     let tiles = &raw mut (*work).tiles;
     let read = slots_read(job, shape);
     // The six numbers are fields in a row. A pointer to the first alone may not be used for the rest.
     let curve = (&raw const *job).byte_add(offset_of!(Job, pre)).cast::<f32>();
-    for slot in FIRST_TILE..SLOTS {
-        if read >> slot & 1 == 0 {
-            continue;
-        }
+    each_slot(read & !((1 << FIRST_TILE) - 1), |slot| {
         let operand = &job.operands[slot.min(operand::CURVES)];
         let index = slot.saturating_sub(operand::CURVES);
         let values = if operand.layout != layout::NUMBER {
@@ -179,9 +233,11 @@ pub(crate) unsafe fn spread<L: Lanes>(
         } else {
             curve.add(index)
         };
-        let tile = (&raw mut (*tiles).operands[slot - FIRST_TILE]).cast();
+        let tile = (&raw mut (*tiles).operands).cast::<Tile>().add(slot - FIRST_TILE).cast();
         fill::<L>(job, operand.layout, values, at, len, is_first, tile);
-    }
+        changes |= operand.layout == layout::ROW
+            || operand.layout == layout::COLUMN && !has_short_rows(job);
+    });
     if read >> SLOTS & 1 != 0 {
         let mask: *mut u8 = (&raw mut (*tiles).mask).cast();
         let Operand { layout, pointer, .. } = job.operands[operand::MASK];
@@ -192,7 +248,9 @@ pub(crate) unsafe fn spread<L: Lanes>(
             }),
             _ => {}
         }
+        changes |= layout == layout::ROW;
     }
+    changes
 }
 
 /// Fills the tile of an operand with this layout, whose values are at `p`.
@@ -319,31 +377,20 @@ pub(crate) unsafe fn each_row(
 /// says which operands the pass reads.
 ///
 /// # Safety
-/// `work` is valid, `k` at most [`STEP`], and `i + k` the length of the leaf. Unless `is_bare`, [`spread`]
-/// has located the leaf.
+/// `work` is valid, `k` at most [`STEP`], and `i + k` the length of the leaf.
 #[inline(never)]
-pub(crate) unsafe fn pad(
-    job: &Job,
-    at: usize,
-    i: usize,
-    k: usize,
-    shape: u32,
-    is_bare: bool,
-    work: *mut Work,
-) {
+pub(crate) unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, shape: u32, work: *mut Work) {
     let pads = &raw mut (*work).pads;
-    if is_bare {
-        (*work).leaf = locate(job, at, work);
-    }
+    locate_all(job, at, shape, work);
     let home = &raw const (*work).leaf;
     let padded = &raw mut (*work).padded;
     let read = slots_read(job, shape);
-    for slot in 0..SLOTS {
-        if read >> slot & 1 != 0 {
-            let pad = &raw mut (*pads).operands[slot];
-            (*padded).operands[slot] = pad_from((*home).operands[slot], i, k, pad);
-        }
-    }
+    each_slot(read, |slot| {
+        let from = (&raw const (*home).operands).cast::<*const f32>().add(slot).read();
+        let pad = (&raw mut (*pads).operands).cast::<Pad>().add(slot);
+        let to = (&raw mut (*padded).operands).cast::<*const f32>().add(slot);
+        to.write(pad_from(from, i, k, pad));
+    });
     if read >> SLOTS & 1 != 0 {
         let mask = &raw mut (*pads).mask;
         mask.write([0; STEP]);

@@ -174,6 +174,24 @@ type Reshape = fn(&mut Case);
 const SHAPES: &[(&str, Reshape)] = &[
     ("plain", |_| {}),
     ("weighted", weigh),
+    ("an outside weight", |case| {
+        weigh(case);
+        case.inside = Operand::number(1.0);
+    }),
+    ("an outside weight and a threshold of 1", |case| {
+        weigh(case);
+        case.inside = Operand::number(1.0);
+        case.threshold = Operand::number(1.0);
+    }),
+    ("an inside weight and a threshold of 1", |case| {
+        weigh(case);
+        case.outside = Operand::number(1.0);
+        case.threshold = Operand::number(1.0);
+    }),
+    ("masked, and a threshold of 1", |case| {
+        mask(case);
+        case.threshold = Operand::number(1.0);
+    }),
     ("one number for a weight", |case| {
         case.inside = Operand::number(0.5);
         case.outside = Operand::number(-1.5);
