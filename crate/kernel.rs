@@ -41,7 +41,7 @@
 
 use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
-use crate::loss::{Curve, ONE_WEIGHT, UNIT};
+use crate::loss::{BOXES, Curve, ONE_WEIGHT, UNIT};
 use crate::tiles::{
     LEAF, Leaf, PIECE, STEP, Sum, UNROLL, Work, each_row, locate, locate_all, pad, spread, unpad,
 };
@@ -93,15 +93,11 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
         (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::MASKED),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
-        (want, shape) if want & DERIVATIVES != 0 => match shape & shape::SIDED {
-            0 => pass!(1, SPECIAL, ALL),
-            _ => pass!(1, SPECIAL, ALL_SIDED),
-        },
+        (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
         (_, shape) => match shape & !shape::MORE {
             shape::PLAIN => pass!(2, ANY, shape::PLAIN),
             shape::WEIGHTED => pass!(2, ANY, shape::WEIGHTED),
             shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, ANY, shape::WEIGHTED_MASKED),
-            shape if shape & shape::SIDED == 0 => pass!(1, ANY, ALL),
             _ => pass!(1, ANY, ALL_SIDED),
         },
     }
@@ -168,18 +164,36 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
     let adds_up = !is_own || WANT & want::SUM != 0;
     let rows = WANT == ANY && job.want & want::ROWS != 0;
-    let body = if is_own { body_of(job) & (SHAPE | ONE_WEIGHT | UNIT) } else { SHAPE };
+    let body = if is_own {
+        body_of(job) & (SHAPE | ONE_WEIGHT | UNIT)
+    } else {
+        SHAPE & (job.shape | !shape::SIDED)
+    };
     let mut must_spread = !is_bare;
     let mut done = 0;
     while done < n {
         let at = first + done;
         let len = LEAF.min(n - done);
         let tail = len % STEP;
-        if must_spread {
+        // Weights of boxes are read from their array. A tile of them would be written at each leaf.
+        let Operand { layout, pointer, .. } = job.operands[operand::OUTSIDE];
+        let has_boxes = is_own
+            && SHAPE == shape::WEIGHTED
+            && body & ONE_WEIGHT_UNIT == ONE_WEIGHT_UNIT
+            && layout == layout::ROW
+            && job.row_length == LANES
+            && at % LANES == 0
+            && tail == 0;
+        if must_spread && !has_boxes {
             must_spread = spread::<L>(job, at, len, done == 0, body, work);
         }
         let leaf = if is_own {
-            locate(job, at, work)
+            let mut leaf = locate(job, at, work);
+            if has_boxes {
+                let row = at / LANES - job.row_origin;
+                leaf.operands[operand::OUTSIDE] = pointer.cast::<f32>().wrapping_add(row);
+            }
+            leaf
         } else {
             locate_all(job, at, body, work);
             (*work).leaf
@@ -207,10 +221,15 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             }
             let has_unit = WANT == want::SUM || WANT == want::GRAD || WANT == SUM_GRAD;
             let is_unit = has_unit && body & UNIT != 0;
-            if !is_own {
+            if SHAPE == ALL_SIDED && body & shape::SIDED == 0 {
+                steps!(ALL)
+            } else if !is_own {
                 steps!(SHAPE)
             } else if SHAPE == shape::WEIGHTED {
                 match body & ONE_WEIGHT_UNIT {
+                    ONE_WEIGHT_UNIT if has_boxes => {
+                        steps!(shape::WEIGHTED | ONE_WEIGHT_UNIT | BOXES)
+                    }
                     ONE_WEIGHT_UNIT => steps!(shape::WEIGHTED | ONE_WEIGHT_UNIT),
                     ONE_WEIGHT => steps!(shape::WEIGHTED | ONE_WEIGHT),
                     _ => steps!(shape::WEIGHTED),
@@ -304,7 +323,14 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let y = read(operand::TARGET);
     let has_inside = weighted && SHAPE & ONE_WEIGHT == 0;
     let inside = if has_inside { read(operand::INSIDE) } else { [one; U] };
-    let outside = if weighted { read(operand::OUTSIDE) } else { [one; U] };
+    let outside = if SHAPE & BOXES != 0 {
+        let row = leaf.operands[operand::OUTSIDE].add(i / LANES);
+        each(|j| L::splat(row.add(j).read()))
+    } else if weighted {
+        read(operand::OUTSIDE)
+    } else {
+        [one; U]
+    };
     let upstream = if want & want::UPSTREAM != 0 { read(operand::UPSTREAM) } else { [one; U] };
     let masked: [L; U] = if is_masked {
         let zero: [L; U] = load_mask(leaf.mask, i);

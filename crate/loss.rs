@@ -7,6 +7,8 @@ use crate::lanes::Lanes;
 pub const UNIT: u32 = 1 << 31;
 /// Another one: `INSIDE` is the number 1, though the job is weighted.
 pub const ONE_WEIGHT: u32 = 1 << 30;
+/// And a third: `OUTSIDE` has one number for each vector.
+pub const BOXES: u32 = 1 << 29;
 
 /// The numbers that make one loss of the family, in one lane each; see the table at the head of
 /// the crate.

@@ -28,7 +28,7 @@ const IS_SLOW: bool = cfg!(miri);
 const LENGTHS: &[usize] =
     if IS_SLOW { &[0, 1, 18] } else { &[0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1023, 1024, 1025] };
 const ROW_LENGTHS: &[usize] =
-    if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 64, 1000, 1024, 1025] };
+    if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 8, 64, 1000, 1024, 1025] };
 const OFFSETS: &[usize] = if IS_SLOW { &[1] } else { &[0, 1, 2, 3] };
 
 // ---- data ---------------------------------------------------------------------------------------
@@ -486,6 +486,31 @@ fn every_layout_of_operands_agrees_with_the_textbook() {
         let case = spread_case(SPREAD_PASSES[turn % 7], n, row_length, turn);
         let _trying = Trying(|| format!("rows of {row_length}, turn {turn}"));
         check_cuts(&case);
+    }
+}
+
+/// One weight has loops of its own, and so have weights for rows of a vector.
+#[test]
+fn one_weight_of_any_layout_agrees_with_the_textbook() {
+    let n = if IS_SLOW { 40 } else { 2 * LEAF + 77 };
+    let kinds = pairs([layout::ROW, layout::COLUMN], [1.0, 1.3]).collect::<Vec<_>>();
+    let rows = pairs([1, 3, 4, 5, 8, 16, 64, 1025], kinds);
+    for (row_length, (layout, threshold)) in some(5, rows) {
+        for want in [want::SUM, SUM_GRAD] {
+            let mut case = case(want, n);
+            case.row_length = row_length;
+            case.threshold = Operand::number(threshold);
+            let values = Noise(7).weights(len_of(layout, n, row_length));
+            case.outside = Operand { layout, values };
+            let _trying = Trying(|| format!("rows of {row_length}, layout {layout}"));
+            check_cuts(&case);
+            // Calls that begin within a row, and windows that begin within a vector.
+            for (stage, call) in [(usize::MAX, 18), (usize::MAX, 64), (50, 16), (48, 32)] {
+                let plan = Plan { stage, call, ..WHOLE };
+                let _trying = Trying(|| format!("{plan:?}"));
+                check(&case, &plan);
+            }
+        }
     }
 }
 
