@@ -9,6 +9,8 @@ export interface Call extends Job {
   accumulate?: boolean | undefined;
   /** Whether the gradients to the target and to the weights are asked for. */
   allGradients?: boolean | undefined;
+  /** Whether the losses of the elements are asked for, where they are added up. */
+  allElements?: boolean | undefined;
   /** Multiplies the Hessian in the backward of the backward. */
   gradGradInput?: Float32Array | undefined;
   /** What the arrays for results hold before. */
@@ -116,7 +118,8 @@ export function run(smooth: Package, role: Role, call: Call, put: Put): Results 
   if (role === 'forward') {
     if (call.reduction === 'none') options.out = result('out');
     if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
-    return { loss: fn(input, target, options) };
+    const outputs = elementOutputs(call, options, result);
+    return { ...outputs, loss: fn(input, target, options) };
   }
   if (role === 'thresholdGrad') {
     options.gradOutput = upstream;
@@ -148,9 +151,22 @@ export function run(smooth: Package, role: Role, call: Call, put: Put): Results 
   }
   if (call.reduction === 'none') options.out = result('out');
   if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
+  Object.assign(results, elementOutputs(call, options, result));
   results.gradInput = result('gradInput');
   results.loss = fn(input, target, results.gradInput, options);
   return results;
+}
+
+/** Asks for what can be stored of the elements; what receives it. */
+function elementOutputs(
+  { allElements, reduction }: Call,
+  options: Record<string, unknown>,
+  result: (name: string) => Float32Array,
+): Results {
+  const names = allElements && reduction !== 'none' && reduction !== 'rows' ? ['outLosses'] : [];
+  const outputs = Object.fromEntries(names.map((name) => [name, result(name)]));
+  Object.assign(options, outputs);
+  return outputs;
 }
 
 /** The functions that a call makes sense for. */

@@ -126,6 +126,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       scale: fc.constantFrom(undefined, 1, -0.5, 3),
       accumulate: fc.boolean(),
       allGradients: fc.boolean(),
+      allElements: fc.constantFrom(false, false, true),
       old: fc.constantFrom(0, 0.75),
       isPlain: fc.constantFrom(true, false, false, false),
     })
@@ -182,6 +183,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         scale: drawn.scale,
         accumulate: drawn.accumulate,
         allGradients: drawn.allGradients,
+        allElements: drawn.allElements,
         old: drawn.old,
       };
       if (drawn.isPlain) return plainOf({ ...whole, tau: drawn.tau }, drawn.threshold);

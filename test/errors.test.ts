@@ -6,6 +6,7 @@ import {
   arraysFor,
   baseOf,
   callWith,
+  ELEMENTS,
   f32,
   GRADS,
   inKernel,
@@ -76,7 +77,7 @@ const types: { [option: string]: string } = {
   tau: 'must be a number or a Float32Array',
   gradOutput: 'must be a number or a Float32Array',
   out: 'must be a Float32Array',
-  ...Object.fromEntries(GRADS.map((name) => [name, 'must be a Float32Array'])),
+  ...Object.fromEntries([...ELEMENTS, ...GRADS].map((name) => [name, 'must be a Float32Array'])),
 };
 
 const rangeOf = (name: string): string => (name === 'tau' ? 'from 0 to 1' : 'from 0');
@@ -224,6 +225,12 @@ describe.each(backends)('%s', (_, smooth) => {
           `TypeError: ${name} for each column needs rowLength, which is missing`,
         );
       for (const [options, wanted] of wrongTogether) of(options, wanted);
+      for (const reduction of ['none', 'rows'])
+        if (fn.more.includes('outLosses'))
+          of(
+            (a) => ({ reduction, rowLength: 3, outLosses: a.outLosses }),
+            `TypeError: outLosses has a use only with reduction "mean" or "sum", got "${reduction}"`,
+          );
       texts.check();
     });
 
@@ -466,7 +473,7 @@ describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
   });
 });
 
-const RESULTS = ['out', 'gradInput', ...GRADS];
+const RESULTS = ['out', ...ELEMENTS, 'gradInput', ...GRADS];
 
 // From the second call that copies on, short arrays from elsewhere take the fast path.
 for (const [, smooth] of backends) smooth.l1Loss(f32(1), f32(1));
@@ -484,6 +491,8 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
         for (const operand of operands) {
           const isResult = found.includes(operand);
           if (isResult && found.indexOf(operand) <= found.indexOf(result)) continue;
+          // Each has a use only where the other has none.
+          if (result === 'out' && operand === 'outLosses') continue;
           const isFull = !/[.]|mask|beta|sigma|delta|tau/.test(operand);
           // In elements of the same block: a little after it, before it, and in its place.
           for (const [at, from] of [[0, 1], [3, 1], ...(isFull && !isResult ? [] : [[2, 2]])] as [

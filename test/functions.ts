@@ -10,7 +10,14 @@ export const f32 = (...values: number[]): Float32Array => Float32Array.from(valu
 
 /** The arrays of a call over two rows of three columns. Those for results hold sevens. */
 export function arraysFor(make: Make): Arrays {
-  const results = ['out', 'gradInput', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
+  const results = [
+    'out',
+    ...ELEMENTS,
+    'gradInput',
+    'gradTarget',
+    'gradInsideWeights',
+    'gradOutsideWeights',
+  ];
   return {
     input: make(f32(1, 2, 3, 4, 5, 6)),
     target: make(f32(6, 5, 4, 3, 2, 1)),
@@ -48,6 +55,8 @@ export interface Fn {
   isDistance?: boolean;
 }
 
+/** Options for what is stored of the elements beside a loss. */
+export const ELEMENTS = ['outLosses'];
 export const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
 export const functions = new Map<string, Fn>();
 for (const [stem, object, threshold] of [
@@ -61,18 +70,19 @@ for (const [stem, object, threshold] of [
     functions.set(name, { call, says, args, threshold, isQuantile, more });
   const backwardArgs = ['gradOutput', 'input', 'target'];
   const withGradArgs = ['input', 'target', 'gradInput'];
-  add(stem, ['input', 'target'], ['out'], (s, a, o) => s[stem](a.input, a.target, o));
+  add(stem, ['input', 'target'], ['out', ...ELEMENTS], (s, a, o) => s[stem](a.input, a.target, o));
   add(`${stem}Backward`, backwardArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
     s[`${stem}Backward`](a.gradOutput, a.input, a.target, o),
   );
-  add(`${stem}WithGrad`, withGradArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
+  const withGradOptions = ['out', ...ELEMENTS, ...GRADS, 'accumulate'];
+  add(`${stem}WithGrad`, withGradArgs, withGradOptions, (s, a, o) =>
     s[`${stem}WithGrad`](a.input, a.target, a.gradInput, o),
   );
   add(`new ${object}`, [], [], (s, _, o) => new s[object](o), object);
   add(
     `${object}.forward`,
     ['input', 'target'],
-    ['out'],
+    ['out', ...ELEMENTS],
     (s, a, o) => new s[object]().forward(a.input, a.target, o),
     object,
   );
@@ -86,7 +96,7 @@ for (const [stem, object, threshold] of [
   add(
     `${object}.withGrad`,
     withGradArgs,
-    ['out', ...GRADS, 'accumulate'],
+    withGradOptions,
     (s, a, o) => new s[object]().withGrad(a.input, a.target, a.gradInput, o),
     object,
   );
@@ -156,8 +166,8 @@ export function results(fn: Fn, arrays: Arrays): Arrays {
 }
 
 /** Whether `out` receives losses, and not gradients. */
-export const isForward = ({ says, args, more }: Fn): boolean =>
-  args.join() === 'input,target' && more.join() === 'out' && !says.endsWith('Hessian');
+export const isForward = ({ args, more }: Fn): boolean =>
+  args.join() === 'input,target' && more.includes('outLosses');
 
 /** All the arrays that a function takes, as arguments and in options. */
 export function operandsOf(fn: Fn): string[] {

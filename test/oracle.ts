@@ -83,6 +83,8 @@ export interface Job {
 
 export interface Result {
   loss: number | number[];
+  /** The losses of the elements, which are not divided. */
+  outLosses: number[];
   divisor: number;
   gradInput: number[];
   gradTarget: number[];
@@ -136,6 +138,7 @@ export function oracle(job: Job): Result {
   const gradInput = each((el) => steepness(el) * el.inside);
   return {
     loss: reduction === 'none' ? each(loss) : reduction === 'rows' ? rowTotals() : total(loss),
+    outLosses: elements.map((el) => (el.counts ? scale * loss(el) : 0)),
     divisor,
     gradInput,
     gradTarget: gradInput.map((g) => -g),

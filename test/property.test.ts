@@ -70,6 +70,7 @@ function paintedInFull(n: number): Call {
     mask: Uint8Array.from(c.input.subarray(2), (x) => (x < 2 ? 1 : 0)),
     gradOutput: c.target.subarray(2),
     allGradients: true,
+    allElements: true,
     divisor: 'unmasked',
   };
 }
@@ -83,6 +84,7 @@ const ARRAYS = [
   'gradOutput',
   'gradGradInput',
   'out',
+  'outLosses',
   'gradInput',
   'gradTarget',
   'gradInsideWeights',
@@ -96,7 +98,14 @@ const INPUTS = [
   'gradOutput',
   'gradGradInput',
 ] as const;
-const OUTPUTS = ['out', 'gradInput', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
+const OUTPUTS = [
+  'out',
+  'outLosses',
+  'gradInput',
+  'gradTarget',
+  'gradInsideWeights',
+  'gradOutsideWeights',
+];
 
 /** The order: 16 lanes in f32 for a leaf, the lanes in pairs in f64, leaves, then pieces. */
 function sumInOrder(losses: Float32Array): number {
@@ -235,6 +244,26 @@ describe.each(backends)('%s', (_, smooth) => {
     });
   });
 
+  test('losses beside a mean or a sum: the bits of the reduction "none"', () => {
+    check(100, call(anyBits, anyLength), (drawn) => {
+      const reduction = drawn.reduction === 'mean' ? 'mean' : 'sum';
+      const each = { divisor: undefined, minDivisor: undefined, onZeroDivisor: undefined };
+      const beside: Call = {
+        ...drawn,
+        ...(reduction === 'sum' && each),
+        allElements: true,
+        reduction,
+      };
+      const none: Call = { ...drawn, ...each, reduction: 'none' };
+      const { loss } = outcome(smooth, 'forward', none, elsewhere);
+      for (const where of [inKernel, elsewhere]) {
+        const { outLosses = 0, ...others } = outcome(smooth, 'forward', beside, where);
+        expectSame({ outLosses }, { outLosses: loss as Float32Array });
+        expectSame(outcome(smooth, 'forward', { ...beside, allElements: false }, where), others);
+      }
+    });
+  });
+
   test('fused: the bits of forward and of backward', () => {
     check(200, call(anyBits, anyLength), (drawn) => {
       const call = { ...drawn, gradOutput: undefined };
@@ -245,7 +274,13 @@ describe.each(backends)('%s', (_, smooth) => {
 
   test('a loss object: the bits of the functions', () => {
     check(100, call(anyBits, shortLength), (drawn) => {
-      const call = { ...drawn, gradOutput: undefined, accumulate: false, allGradients: false };
+      const call = {
+        ...drawn,
+        gradOutput: undefined,
+        accumulate: false,
+        allGradients: false,
+        allElements: false,
+      };
       const { input, target } = call;
       const loss = new smooth[names[call.form].loss](optionsOf(call, inPlain));
       const { forward, backward, withGrad } = outcomes(smooth, call, elsewhere);
@@ -403,7 +438,9 @@ describe.each(backends)('%s', (_, smooth) => {
         const added = outcome(smooth, role, { ...call, accumulate: true }, { inKernel });
         const written = outcome(smooth, role, { ...call, accumulate: false }, { inKernel });
         const sums = Object.entries(written).map(([output, x]) =>
-          output === 'loss' ? [output, x] : [output, (x as Float32Array).map((g) => 0.75 + g)],
+          output.startsWith('grad')
+            ? [output, (x as Float32Array).map((g) => 0.75 + g)]
+            : [output, x],
         );
         expectSame(added, Object.fromEntries(sums));
       }

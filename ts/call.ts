@@ -9,6 +9,9 @@ import type { Given } from './options.ts';
 import { type Plan, slot } from './plan.ts';
 import { walk } from './walk.ts';
 
+/** What is stored of the elements, beside gradients. */
+const ELEMENTS = want.STORE;
+
 /**
  * Computes a call.
  *
@@ -106,8 +109,11 @@ function countFirst(kernel: Kernel, plan: Plan, job: Job, upstream: number | Flo
   return isWhole ? sums.loss / sums.count : 0;
 }
 
-/** The gradients of a mean that is 0. */
+/** What a mean writes that is 0: zeros as gradients, and what it stores of its elements, which is not divided. */
 function fillWithZeros(kernel: Kernel, plan: Plan, job: Job): void {
+  const stored = plan.want & ELEMENTS;
+  // First, since a gradient may be in the place of an input.
+  if (stored !== 0) walk(kernel, plan, job, job.binding.n, stored, count.NOTHING);
   if (plan.accumulates) return;
   for (const { isResult, slot: at, buffer, start, length } of job.binding.list) {
     if (!isResult || at === slot.OUT) continue;

@@ -3,6 +3,7 @@ import { compute } from './call.ts';
 import { checkArray } from './check.ts';
 import type { Loss } from './loss.ts';
 import {
+  type ElementOptions,
   type Given,
   type GradOptions,
   type GradOutputOption,
@@ -24,7 +25,7 @@ type MaybeArray = Float32Array | undefined;
 export type LossFunction<T> = <R extends Reduction = 'mean', Out extends MaybeArray = undefined>(
   input: Float32Array,
   target: Float32Array,
-  options?: LossOptions<R> & T & OutOption<Out>,
+  options?: LossOptions<R> & T & OutOption<Out> & ElementOptions,
 ) => LossOf<R, Out>;
 
 /** The gradient of a loss to its input. */
@@ -43,7 +44,7 @@ export type WithGradFunction<T> = <
   input: Float32Array,
   target: Float32Array,
   gradInput: Float32Array,
-  options?: LossOptions<R> & T & GradOptions & OutOption<Out>,
+  options?: LossOptions<R> & T & GradOptions & OutOption<Out> & ElementOptions,
 ) => LossOf<R, Out>;
 
 /** The diagonal of the Hessian of a loss. */
@@ -224,7 +225,7 @@ export class LossObject<R extends Reduction> {
   forward<Out extends MaybeArray = undefined>(
     input: Float32Array,
     target: Float32Array,
-    options?: CallOptions & OutOption<Out>,
+    options?: CallOptions & OutOption<Out> & ElementOptions,
   ): LossOf<R, Out> {
     return this.#forward.forward(input, target, options) as LossOf<R, Out>;
   }
@@ -244,7 +245,7 @@ export class LossObject<R extends Reduction> {
     input: Float32Array,
     target: Float32Array,
     gradInput: Float32Array,
-    options?: CallOptions & GradOptions & OutOption<Out>,
+    options?: CallOptions & GradOptions & OutOption<Out> & ElementOptions,
   ): LossOf<R, Out> {
     return this.#withGrad.withGrad(input, target, gradInput, options) as LossOf<R, Out>;
   }

@@ -53,6 +53,7 @@ export {
 } from './losses.ts';
 export type {
   Divisor,
+  ElementOptions,
   GradOptions,
   GradOutputOption,
   HuberThreshold,

@@ -91,6 +91,12 @@ export interface OutOption<Out extends Float32Array | undefined = Float32Array |
   out?: Out | undefined;
 }
 
+/** What the pass that computes a loss can store of its elements. */
+export interface ElementOptions {
+  /** Receives the losses of the elements beside a `"mean"` or a `"sum"`: those of the reduction `"none"`. */
+  outLosses?: Float32Array | undefined;
+}
+
 /** The gradients beside that to the input, and how they are written. */
 export interface GradOptions {
   /** Receives the gradient to the target. */
@@ -142,14 +148,15 @@ const COMMON = [
   'onZeroDivisor',
   'copy',
 ] as const;
+const ELEMENTS = ['outLosses'] as const;
 const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'] as const;
 
 /** The options of each role, beside those of the loss. */
 const ROLE_OPTIONS: Readonly<Record<Role, readonly string[]>> = {
   object: COMMON,
-  forward: [...COMMON, 'out'],
+  forward: [...COMMON, 'out', ...ELEMENTS],
   backward: [...COMMON, 'out', ...GRADS],
-  withGrad: [...COMMON, 'out', ...GRADS],
+  withGrad: [...COMMON, 'out', ...ELEMENTS, ...GRADS],
   hessian: [...COMMON, 'out'],
   doubleBackward: [...COMMON, 'out'],
   thresholdGrad: [...COMMON, 'gradOutput'],
@@ -189,6 +196,7 @@ export class Given {
   onZeroDivisor: unknown = undefined;
   copy: unknown = undefined;
   out: unknown = undefined;
+  outLosses: unknown = undefined;
   gradTarget: unknown = undefined;
   gradInsideWeights: unknown = undefined;
   gradOutsideWeights: unknown = undefined;
@@ -234,6 +242,7 @@ export class Given {
     this.onZeroDivisor = or(options.onZeroDivisor, base.onZeroDivisor);
     this.copy = or(options.copy, base.copy);
     this.out = or(options.out, base.out);
+    this.outLosses = or(options.outLosses, base.outLosses);
     this.gradTarget = or(options.gradTarget, base.gradTarget);
     this.gradInsideWeights = or(options.gradInsideWeights, base.gradInsideWeights);
     this.gradOutsideWeights = or(options.gradOutsideWeights, base.gradOutsideWeights);
@@ -262,6 +271,7 @@ export class Given {
       isAlike(this.outsideWeights, other.outsideWeights) &&
       isAlike(this.weight, other.weight) &&
       isAlike(this.mask, other.mask) &&
+      isAlike(this.outLosses, other.outLosses) &&
       isAlike(this.gradTarget, other.gradTarget) &&
       isAlike(this.gradInsideWeights, other.gradInsideWeights) &&
       isAlike(this.gradOutsideWeights, other.gradOutsideWeights) &&
@@ -282,6 +292,7 @@ export class Given {
       this.outsideWeights === other.outsideWeights &&
       this.weight === other.weight &&
       this.mask === other.mask &&
+      this.outLosses === other.outLosses &&
       this.gradTarget === other.gradTarget &&
       this.gradInsideWeights === other.gradInsideWeights &&
       this.gradOutsideWeights === other.gradOutsideWeights
@@ -380,6 +391,7 @@ function isClean(): boolean {
     PROBE.onZeroDivisor === undefined &&
     PROBE.copy === undefined &&
     PROBE.out === undefined &&
+    PROBE.outLosses === undefined &&
     PROBE.gradTarget === undefined &&
     PROBE.gradInsideWeights === undefined &&
     PROBE.gradOutsideWeights === undefined &&

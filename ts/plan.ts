@@ -42,6 +42,14 @@ const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] a
 const ON_ZERO = ['nan', 'zero'] as const;
 const COPY = ['allow', 'throw'] as const;
 
+const RESULT_OPTIONS = [
+  'out',
+  'outLosses',
+  'gradTarget',
+  'gradInsideWeights',
+  'gradOutsideWeights',
+] as const;
+
 const NUMBER_OR_ARRAY = 'a number or a Float32Array';
 const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';
 
@@ -146,7 +154,7 @@ export class Plan {
     this.minDivisor = minDivisor ?? -Infinity;
     this.zeroOnZero = this.#oneOf('onZeroDivisor', ON_ZERO, given.onZeroDivisor, 'nan') === 'zero';
     this.forbidsCopy = this.#oneOf('copy', COPY, given.copy, 'allow') === 'throw';
-    for (const name of ['out', 'gradTarget', 'gradInsideWeights', 'gradOutsideWeights'] as const)
+    for (const name of RESULT_OPTIONS)
       if (given[name] !== undefined) checkArray(fn, name, given[name], 'Float32Array');
     this.accumulates = this.#flag('accumulate', given.accumulate);
     if (given.gradOutput !== undefined && typeof given.gradOutput !== 'number')
@@ -157,6 +165,7 @@ export class Plan {
       inside === undefined ||
       outside === undefined ||
       given.mask !== undefined ||
+      given.outLosses !== undefined ||
       given.gradTarget !== undefined ||
       given.gradInsideWeights !== undefined ||
       given.gradOutsideWeights !== undefined ||
@@ -170,6 +179,7 @@ export class Plan {
     if (makesLoss)
       this.want |=
         this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : want.SUM;
+    if (given.outLosses !== undefined) this.want |= want.STORE;
     this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
     this.counted = isMean ? countOf(this.divisor) : count.NOTHING;
@@ -226,7 +236,7 @@ export class Plan {
       case slot.TAU:
         return 'tau';
       default:
-        return 'out';
+        return given.outLosses === undefined ? 'out' : 'outLosses';
     }
   }
 
@@ -362,6 +372,10 @@ export class Plan {
       given[this.outsideName] === undefined
     )
       throw new TypeError(`${fn}: divisor "${divisor}" needs outsideWeights, which are missing`);
+    if (given.outLosses !== undefined && reduction !== 'mean' && reduction !== 'sum')
+      throw new TypeError(
+        `${fn}: outLosses has a use only with reduction "mean" or "sum", got "${reduction}"`,
+      );
     if (divisor === 'rows' && rowLength === 0)
       throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
     if (reduction === 'rows' && rowLength === 0)
