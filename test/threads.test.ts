@@ -16,7 +16,7 @@ import { Yard } from './yard.ts';
 vi.setConfig({ testTimeout: 120_000 });
 
 const PIECE = 8192;
-const THRESHOLD = 8 * PIECE;
+const THRESHOLD = 4 * PIECE;
 
 const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
 const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);

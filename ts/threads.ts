@@ -56,11 +56,10 @@ import { checkNames } from './options.ts';
 import { Sums } from './walk.ts';
 
 /**
- * A call of fewer elements stays on one thread. Two that are awake are 1.5 times as fast as one at this
- * length forward, 1.4 times fused; at half of it fused took 1.2 times the time, since what one core has
- * in its caches the other takes from there.
+ * A call of fewer elements stays on one thread. Two that are awake are 1.2 to 1.5 times as fast as one at
+ * this length.
  */
-const THRESHOLD = 8 * PIECE;
+const THRESHOLD = 4 * PIECE;
 /**
  * A call of fewer wakes no workers, unless the one before has just ended. Ringing takes 3 to 10 us, and
  * they come after 30 to 60: it made calls of 262,144 elements 10 % slower than alone, and those of this
@@ -117,7 +116,7 @@ interface Pool {
 
 /**
  * Sets how many threads a call may use, the calling one included. Functions stay synchronous, and
- * their results stay the same to the bit. Calls of fewer than 65,536 elements, and calls that
+ * their results stay the same to the bit. Calls of fewer than 32,768 elements, and calls that
  * copy, accumulate, or write over one of their inputs, use one thread.
  *
  * @param n from 1 to 256. More than there are cores brings nothing.
