@@ -1,4 +1,4 @@
-//! Smooth L1, Huber and L1 loss, forward and backward, for WebAssembly SIMD.
+//! Smooth L1, Huber, quantile Huber and L1 losses, forward and backward, for WebAssembly SIMD.
 //!
 //! With the residual `d = input - target`, each loss is the same two lines with other numbers:
 //!
@@ -49,9 +49,9 @@ mod exports {
         crate::kernel::run::<core::arch::wasm32::v128>(&*job, first, n, work);
     }
 
-    /// Writes the shape of a job. Due before [`run`] whenever a field has changed, except for `origin`,
-    /// `row_origin`, `scale`, `grad_scale`, `shift` and the addresses of arrays; whether a result is null
-    /// matters.
+    /// Writes the shape of a job. It must be called before [`run`] when a field has changed other than
+    /// `origin`, `row_origin`, `scale`, `grad_scale`, `shift` and the addresses of arrays. A result that
+    /// becomes null, or is null no more, is such a change.
     ///
     /// # Safety
     /// `job` is valid.

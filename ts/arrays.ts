@@ -79,13 +79,13 @@ function make<T extends Float32Array | Uint8Array>(
     if (!isFilled) home.release(offset);
   }
   new Stamp(array, home, offset);
-  // What compilers make of `using` looks for the second where the host has not the first.
+  // A compiled `using` declaration looks for the second symbol where the host lacks the first.
   const key = Symbol.dispose ?? Symbol.for('Symbol.dispose');
   Object.defineProperty(array, key, { value: dispose });
   return array as KernelArray<T>;
 }
 
-/** The list that `source` is, or that it iterates over: an iterator runs before memory is taken. */
+/** The list that `source` is, or the values of its iterator, which runs before memory is taken. */
 function listOf(name: string, source: unknown): ArrayLike<unknown> {
   if (typeof source === 'object' && source !== null) {
     if (typeof (source as ArrayLike<unknown>).length === 'number')
@@ -101,9 +101,9 @@ function isViewOfNumbers(values: unknown): values is Float32Array {
 }
 
 /**
- * Fills an array with the elements of a list, which may change meanwhile. V8 takes 4 ns an element, up
- * to 10 in programs whose lists are of all kinds. `set` takes 2, and 45 where a list has had others
- * than numbers; it makes 0 of null and 7 of [7].
+ * Fills an array with the elements of a list, which may change meanwhile. The loop takes V8 4 ns an
+ * element, up to 10 in programs with lists of many kinds. `set` takes 2, but 45 once a list had values
+ * other than numbers, and it turns null into 0 and [7] into 7.
  */
 function copyNumbers(
   name: string,

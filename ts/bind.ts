@@ -54,7 +54,7 @@ export class Binding {
   isStaged = false;
   /** Whether a result is written over an input. */
   isInPlace = false;
-  /** Whether any of them is no array that the kernel made. */
+  /** Whether any of them was not made by the kernel. */
   hasOthers = false;
   /** Whether arrays that the kernel did not make may be kept for the next call: short ones, as they are, of which nothing was copied yet. */
   #mayKeep = true;
@@ -103,7 +103,7 @@ export class Binding {
     return true;
   }
 
-  /** Has the next call bind anew, since it must copy what this one has copied. */
+  /** Makes the next call bind again: it must copy what this call has copied. */
   mustRepeat(): void {
     this.#mayKeep = false;
   }

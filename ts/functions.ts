@@ -214,7 +214,7 @@ export class LossObject<R extends Reduction> {
 
   constructor(name: string, loss: Loss, options: unknown) {
     const base = readOptions(name, optionNames(loss, 'object'), options, NONE);
-    // All that can be wrong with them is an error now, not in the first call.
+    // Wrong options throw now, not in the first call.
     new Plan(name, loss, 'object', base);
     this.#forward = new Caller(name, loss, 'forward', base);
     this.#backward = new Caller(name, loss, 'backward', base);

@@ -7,14 +7,14 @@ import { isOrdinary } from './check.ts';
 export const PAGE = 65536;
 /** Keeps each array off the cache lines of the others. */
 export const ALIGNMENT = 64;
-/** Nothing lies below: the build folds constants into addresses on that condition. */
+/** No array starts below: crate/link.mjs sets `lowMemoryUnused`, which requires that. */
 export const LOWEST = 1024;
 /**
- * Keeps long arrays off the places of each other in pages and cache sets, on which arrays of a power
- * of two would all begin: 5 % faster at a million elements.
+ * Shifts long arrays against each other. Those of a power of two would all start at the same place of a
+ * page, and compete for the same cache sets: 5 % faster at a million elements.
  */
 export const SKEW = 576;
-/** Four GiB less one page: no byte offset, nor a length, leaves 32 bits. */
+/** Four GiB less one page: every byte offset and every length fits 32 bits. */
 export const MAX_PAGES = 65535;
 
 /** Eight bins for each power of two: up to 1 KiB each size has its own. The last are for no block. */
@@ -48,7 +48,7 @@ export type Store =
       readonly kind: 'fixed';
       readonly memory: WebAssembly.Memory;
       readonly start: number;
-      /** True if nobody else has the memory: another owner may grow it, which detaches its arrays. */
+      /** True if this heap alone has the memory. Another owner could grow it, which detaches its arrays. */
       readonly isOwned: boolean;
     }
   | {
@@ -143,9 +143,9 @@ export class Heap implements Home {
   }
 
   /**
-   * True if a buffer object that was not seen before is one of this memory, which anybody may have grown
-   * or cloned: then it shows what is written to the mark, the only thing that is written. Neither
-   * another memory nor a copy of this one follows.
+   * True if a buffer object that was not seen before is on this memory: others may have grown the memory
+   * or cloned the object. If so, a value that is written to the mark appears in it. In another memory,
+   * or in a copy of this one, it does not. Nothing but the mark is written.
    */
   #isMarked(buffer: ArrayBufferLike): boolean {
     let there: Int32Array;
@@ -277,7 +277,7 @@ export class Heap implements Home {
     this.#list(rest);
   }
 
-  /** Makes a block free, and one with the free blocks that touch it. */
+  /** Frees a block, and merges it with the free blocks that touch it. */
   #merge(block: Block): Block {
     const { below, above } = block;
     if (above?.isFree) {

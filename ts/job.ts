@@ -62,7 +62,7 @@ export class Job {
     this.binding.forget();
   }
 
-  /** Has the pointers written anew. */
+  /** Makes the next run write the pointers again. */
   forget(): void {
     this.#pointed = -1;
   }
@@ -85,7 +85,7 @@ export class Job {
     this.#pointed = wanted;
   }
 
-  /** Moves on to an element and its row: pointers are the places of these then. */
+  /** Moves on: from now on, pointers point to this element and this row. */
   window(wanted: number, element: number, row: number): void {
     const { u32 } = this.#views;
     u32[this.#word + field.origin] = element;
@@ -133,7 +133,7 @@ export class Job {
     this.#kernel.run(this.address, first, n, work);
   }
 
-  /** Has the kernel derive what it derives of the words. */
+  /** Makes the kernel derive the shape from the words. */
   prepare(): void {
     if (!this.#isStale) return;
     this.#kernel.prepare(this.address);

@@ -315,7 +315,7 @@ export function runningKernel(): Kernel | undefined {
   return current;
 }
 
-/** Has functions use this kernel from now on; without one, the next use starts one. */
+/** Makes functions use this kernel from now on. With none, the next use starts one. */
 export function use(kernel: Kernel | undefined): void {
   current = kernel;
   backend = kernel?.backend ?? FIRST;
@@ -402,7 +402,7 @@ function isSharedMemory(memory: WasmMemory): boolean {
 export function startKernel(options: LoadOptions): Kernel {
   const { memory } = options;
   const wanted = options.backend ?? (memory && (isSharedMemory(memory) ? 'wasm-shared' : 'wasm'));
-  // Who gives a module wants it used.
+  // A module that was given must run: there is no fallback to JavaScript.
   const candidates = wanted
     ? [wanted]
     : options.module

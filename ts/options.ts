@@ -61,7 +61,7 @@ export interface LossOptions<R extends Reduction = Reduction> {
   minDivisor?: number | undefined;
   /** What `"mean"` is if its divisor is 0. Default `"nan"`. */
   onZeroDivisor?: 'nan' | 'zero' | undefined;
-  /** `"throw"`: an array outside of the kernel's memory is an error, where else it would be copied through. Default `"allow"`. */
+  /** `"throw"`: an array outside of the kernel's memory is an error; `"allow"`: it is copied. Default `"allow"`. */
   copy?: 'allow' | 'throw' | undefined;
 }
 
@@ -209,7 +209,7 @@ export class Given {
 
   /** Reads `options`. What they leave out is as in `base`. */
   read(options: Untyped, base: Given): Given {
-    // Given under one name, an option takes the place of the base's under the other.
+    // An option with two names replaces the base's value under either name.
     const beta = options.beta;
     const sigma = options.sigma;
     const isThreshold = beta !== undefined || sigma !== undefined;
@@ -332,8 +332,8 @@ function unwrap(weights: object): [array: unknown, layout: number] {
 }
 
 /**
- * Reads the options of a call of `fn`, which takes those of `names`. What a polluted
- * `Object.prototype` has is no option.
+ * Reads the options of a call of `fn`, which takes those of `names`. Properties of a polluted
+ * `Object.prototype` are not options.
  */
 export function readOptions(
   fn: string,
@@ -347,10 +347,10 @@ export function readOptions(
 }
 
 const { prototype } = Object;
-// Object.hasOwn is younger than some engines that this runs in.
+// Some of the engines that this runs in lack Object.hasOwn.
 const { hasOwnProperty: hasOwn, toString: tagOf } = prototype;
 
-/** Throws for what is no object of options. An instance of a class may be one, a Map is none. */
+/** Throws unless the value is an object of options. An instance of a class may be one, a Map may not. */
 function checkObject(fn: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null) {
     if (Object.getPrototypeOf(options) === prototype) return;
@@ -407,7 +407,7 @@ function withoutPollution(options: Untyped): Untyped {
   return own;
 }
 
-/** Throws for what is no object of options, or has others than those. */
+/** Throws unless the value is an object that has no options but those. */
 export function checkNames(
   fn: string,
   options: unknown,

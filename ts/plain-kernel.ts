@@ -55,7 +55,7 @@ export class PlainHome implements Home {
   release(): void {}
 }
 
-/** Makes a kernel. `bindingAt` tells the arrays of a job. */
+/** Makes a kernel. `bindingAt` returns the arrays of a job. */
 export function createPlainKernel(
   { u32, f32, f64 }: Views,
   bindingAt: (job: number) => Binding,
@@ -268,7 +268,7 @@ export function createPlainKernel(
     );
   }
 
-  /** These passes, several times as fast as the loop that has all. */
+  /** Computes a plain pass, several times as fast as the general loop. */
   function runPlain(
     { wanted, x, y, out, pre, inv, lim, half, scale }: PlainPass,
     first: number,

@@ -419,7 +419,7 @@ export class Plan {
   }
 }
 
-/** The curves of all columns, as they were last: a call makes those anew that have changed. */
+/** The curves of all columns, kept from call to call: a call computes those whose thresholds changed. */
 class Columns {
   readonly #plan: Plan;
   readonly #thresholds: Float32Array;
@@ -429,7 +429,7 @@ class Columns {
 
   constructor(plan: Plan) {
     this.#plan = plan;
-    // NaN is unlike any threshold.
+    // NaN equals no threshold: the first call computes all curves.
     this.#thresholds = new Float32Array(plan.rowLength).fill(Number.NaN);
     this.#taus = new Float32Array(plan.rowLength).fill(Number.NaN);
     this.curves = new Float32Array(6 * plan.rowLength);

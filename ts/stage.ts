@@ -50,7 +50,7 @@ export class Stage {
     this.copied += n;
   }
 
-  /** Counts floats elsewhere of which something was made, as if they were copied. */
+  /** Counts floats as copied from which other values are computed, such as thresholds by column. */
   countRead(floats: number): void {
     this.copied += 4 * floats;
   }

@@ -46,7 +46,7 @@ function start({ memory, module, address, threads, work }: Start): void {
   const { words } = block;
   Atomics.add(words, AWAKE, 1);
   for (;;) {
-    // Before the looks at RETIRED and CLAIM: who changes one of them rings the bell afterwards.
+    // Read before RETIRED and CLAIM: a thread that changes one of these rings the bell afterwards.
     const bell = Atomics.load(words, BELL);
     if (Atomics.load(words, RETIRED) !== 0) break;
     if (findPieces() || spin()) continue;

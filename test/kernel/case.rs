@@ -308,7 +308,7 @@ fn place_of(case: &Case, output: Name, elements: &Range<usize>) -> Range<usize> 
     }
 }
 
-/// Something that no operand has and that ruins whatever it gets into.
+/// A value that no operand has. Each result that it gets into is wrong.
 const CANARY: f32 = 1.2345e30;
 
 struct Array {
