@@ -1,5 +1,6 @@
 // The package called with a job of the oracle: the same options, the arrays wherever they are put.
 import type { Package } from './backends.ts';
+import { names, type Role } from './functions.ts';
 import type { Job, Layout } from './oracle.ts';
 
 /** A job whose arrays are such that the package takes them, and more that only it needs. */
@@ -24,45 +25,11 @@ export type Put = <T extends Float32Array | Uint8Array>(
   isOutput?: boolean,
 ) => T;
 
-export const names = {
-  smoothL1: {
-    loss: 'SmoothL1Loss',
-    forward: 'smoothL1Loss',
-    backward: 'smoothL1LossBackward',
-    withGrad: 'smoothL1LossWithGrad',
-    hessian: 'smoothL1LossHessian',
-    doubleBackward: 'smoothL1LossDoubleBackward',
-    thresholdGrad: 'smoothL1LossBetaGrad',
-  },
-  huber: {
-    loss: 'HuberLoss',
-    forward: 'huberLoss',
-    backward: 'huberLossBackward',
-    withGrad: 'huberLossWithGrad',
-    hessian: 'huberLossHessian',
-    doubleBackward: 'huberLossDoubleBackward',
-    thresholdGrad: 'huberLossDeltaGrad',
-  },
-  l1: {
-    loss: 'L1Loss',
-    forward: 'l1Loss',
-    backward: 'l1LossBackward',
-    withGrad: 'l1LossWithGrad',
-  },
-  quantileHuber: {
-    loss: 'QuantileHuberLoss',
-    forward: 'quantileHuberLoss',
-    backward: 'quantileHuberLossBackward',
-    withGrad: 'quantileHuberLossWithGrad',
-  },
-} as const;
-
-export type Role = Exclude<keyof (typeof names)['huber'], 'loss'>;
 export type Results = { [output: string]: number | Float32Array };
 
 type Values = Float32Array | Uint8Array;
 
-/** Where nothing else is wanted: the arrays as they are, results copied from theirs. */
+/** Leaves arrays as they are, and makes a copy of each array for results. */
 export const inPlain: Put = (_, values, isOutput) =>
   (isOutput ? values.slice() : values) as typeof values;
 
@@ -86,7 +53,8 @@ export function optionsOf(call: Call, put: Put): Record<string, unknown> {
     outsideWeights: placed('outsideWeights', call.outsideWeights, put),
     mask: placedByLength('mask', call.mask, put),
   };
-  if (form !== 'l1') options[form === 'smoothL1' ? 'beta' : 'delta'] = threshold;
+  const option = names[form].threshold;
+  if (option) options[option] = threshold;
   if (form === 'quantileHuber') options.tau = call.tau;
   for (const name of [
     'reduction',

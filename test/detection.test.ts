@@ -12,7 +12,7 @@ const examples = async () => ({
   ...(await import('../examples/ssd.ts')),
 });
 
-function expectSame(expected: ArrayLike<number>, ours: ArrayLike<number>): void {
+function expectClose(expected: ArrayLike<number>, ours: ArrayLike<number>): void {
   expect(ours.length).toBe(expected.length);
   const row = worst('', expected, ours);
   expect(Math.abs(row.ours - row.expected)).toBeLessThanOrEqual(ROUNDING * Math.abs(row.expected));
@@ -42,8 +42,8 @@ describe.each(backends)('%s', (_, smooth) => {
     const copied = smooth.copiedBytes();
     const loss = lossOf(gradient);
     expect(smooth.copiedBytes()).toBe(copied);
-    expectSame([expected.loss], [loss]);
-    expectSame(expected.gradient, gradient);
+    expectClose([expected.loss], [loss]);
+    expectClose(expected.gradient, gradient);
     smooth.free(gradient);
     return loss;
   }
@@ -69,7 +69,7 @@ describe.each(backends)('%s', (_, smooth) => {
           divisor: batch.examples,
         },
       );
-      expectSame([loss], [inRows]);
+      expectClose([loss], [inRows]);
     });
 
     test('the head of Fast R-CNN', () => {
@@ -97,7 +97,7 @@ describe.each(backends)('%s', (_, smooth) => {
       const { hardest, ssdAnchorLosses, ssdBatch, ssdDefinition, ssdLoss } = detection;
       const random = randomFrom(seed);
       const batch = ssdBatch(makePicture(random, 300, 300, objects), random);
-      expectSame(ssdDefinition(batch).anchorLosses, ssdAnchorLosses(batch));
+      expectClose(ssdDefinition(batch).anchorLosses, ssdAnchorLosses(batch));
 
       // By box alone, half of the matches are the harder half of the anchors.
       const byBox = { ...batch, classLosses: new Float32Array(batch.anchors.length) };

@@ -23,7 +23,7 @@ import {
 } from './functions.ts';
 
 /** Compares texts, so that a failure shows all that differ. */
-class Texts {
+class Messages {
   readonly #wrong: string[] = [];
   #count = 0;
 
@@ -143,7 +143,7 @@ describe.each(backends)('%s', (_, smooth) => {
     const make = place(smooth);
 
     test.each(withArguments)('%s: arguments of a wrong type', (_, fn) => {
-      const texts = new Texts();
+      const texts = new Messages();
       for (const arg of fn.args)
         for (const [described, value] of Object.entries({ ...values, undefined })) {
           const isUpstream = arg === 'gradOutput';
@@ -161,7 +161,7 @@ describe.each(backends)('%s', (_, smooth) => {
     });
 
     test.each(withOptions)('%s: options of a wrong type', (_, fn) => {
-      const texts = new Texts();
+      const texts = new Messages();
       for (const option of optionsOf(fn))
         for (const [described, value] of Object.entries(values)) {
           const type = types[option] as string;
@@ -181,7 +181,7 @@ describe.each(backends)('%s', (_, smooth) => {
     });
 
     test.each(withOptions)('%s: options of a wrong value', (_, fn) => {
-      const texts = new Texts();
+      const texts = new Messages();
       const of = (options: (a: Arrays) => Arrays, wanted: string) => {
         const arrays = arraysFor(make);
         const all = options(arrays);
@@ -235,7 +235,7 @@ describe.each(backends)('%s', (_, smooth) => {
     });
 
     test.each(withOptions)('%s: options that it does not have', (_, fn) => {
-      const texts = new Texts();
+      const texts = new Messages();
       const known = optionsOf(fn);
       for (const option of ['reduce', 'Beta', ...Object.keys(types)].filter(
         (name) => !known.includes(name),
@@ -279,7 +279,7 @@ describe.each(backends)('%s', (_, smooth) => {
     });
 
     test.each(withArguments)('%s: arrays of a wrong length', (_, fn) => {
-      const texts = new Texts();
+      const texts = new Messages();
       const of = (name: string, options: Arrays, args: Arrays, wanted: string) => {
         const arrays = arraysFor(make);
         const call = () =>
@@ -407,7 +407,7 @@ describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
   const plain: Make = (values) => values.slice();
 
   test.each(withArguments)('%s: detached, or out of bounds', (_, fn) => {
-    const texts = new Texts();
+    const texts = new Messages();
     for (const operand of operandsOf(fn)) {
       const wanted = `TypeError: ${fn.says}: ${operand} is detached, or lies outside of its resized buffer`;
       const arrays = arraysFor(plain);
@@ -486,7 +486,7 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
       const operands = operandsOf(fn);
       const found = RESULTS.filter((name) => operands.includes(name));
       if (found.length === 0) return;
-      const texts = new Texts();
+      const texts = new Messages();
       for (const result of found)
         for (const operand of operands) {
           const isResult = found.includes(operand);
@@ -527,7 +527,7 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
 
   const losses = withArguments.filter(([, { isDistance }]) => !isDistance);
   test.each(losses)('%s: copy "throw" and an array that is elsewhere', (_, fn) => {
-    const texts = new Texts();
+    const texts = new Messages();
     for (const operand of operandsOf(fn)) {
       const arrays = arraysFor((values) => inKernel(smooth, values));
       const elsewhere = arrays[baseOf(operand)].slice();

@@ -1,17 +1,14 @@
 // The examples of the documentation: they fit the types, run, and print what they say. And its links
 // lead somewhere.
 import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { format, promisify } from 'node:util';
-import { transformSync } from 'esbuild';
+import { promisify } from 'node:util';
 import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
-import { type Package, reloaded } from './backends.ts';
+import { reloaded } from './backends.ts';
+import { blocksOf, printedBy, read, root, run } from './pages.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
-const read = (file: string): string => readFileSync(root + file, 'utf8');
 const sources = readdirSync(`${root}ts`)
   .filter((name) => name.endsWith('.ts'))
   .map((name) => `ts/${name}`);
@@ -21,15 +18,6 @@ const docs = readdirSync(`${root}docs`)
 // docs/engines.md shows configurations, not calls.
 const pages = ['README.md', ...docs.filter((page) => page !== 'docs/engines.md')];
 
-/** Each block of TypeScript, under its file and line. */
-function blocksOf(file: string, block: RegExp, clean = (code: string) => code): [string, string][] {
-  const text = read(file);
-  return [...text.matchAll(block)].map(({ index, 1: code = '' }) => [
-    `${file}:${text.slice(0, index).split('\n').length}`,
-    clean(code),
-  ]);
-}
-
 const examples = sources.flatMap((file) =>
   blocksOf(file, /@example\n \* ```ts\n([\s\S]*?) \* ```/g, (code) => code.replace(/^ \* ?/gm, '')),
 );
@@ -37,6 +25,8 @@ const blocks = [
   ...examples,
   ...pages.flatMap((page) => blocksOf(page, /^```ts\n([\s\S]*?)^```/gm)),
 ];
+// Those of docs/coming-from.md run in coming-from.test.ts, over every backend.
+const runHere = blocks.filter(([name]) => !name.startsWith('docs/coming-from.md'));
 const CDN = /https:\/\/cdn\.jsdelivr\.net\/npm\/smooth-l1@0\/([\w./]+)/;
 /** The scripts of web pages. */
 const scripts = pages.flatMap((page) =>
@@ -48,35 +38,6 @@ const scripts = pages.flatMap((page) =>
 const programs = pages
   .filter((page) => page !== 'docs/coming-from.md')
   .flatMap((page) => blocksOf(page, /^```js\n([\s\S]*?)^```/gm));
-
-/** What the comments of a block say that it prints. */
-function printedBy(code: string): string[] {
-  const wanted = code
-    .split('\n')
-    .flatMap((line) => /console\.log\(.*\); \/\/ (.*)$/.exec(line)?.[1] ?? []);
-  expect(code.match(/console\.log\(/g)?.length ?? 0, 'all that is printed is said').toBe(
-    wanted.length,
-  );
-  return wanted;
-}
-
-/** Runs a block with the package in the place of its import; what it prints. */
-async function run(code: string, smooth: Package): Promise<string[]> {
-  const imports = code.match(/^import .*;$/gm) ?? [];
-  // A function, since only a function may await here; an import is live in it.
-  const body = `${imports.join('\n')}\nexport default async () => {\n${code.replace(/^import .*;$/gm, '')}\n};`;
-  const js = transformSync(body, { loader: 'ts', format: 'cjs', target: 'es2022' }).code;
-  const printed: string[] = [];
-  const log = (...values: unknown[]): number => printed.push(format(...values));
-  const load = (name: string): Package => {
-    expect(name).toBe('smooth-l1');
-    return smooth;
-  };
-  const module = { exports: {} as { default?: () => Promise<void> } };
-  new Function('require', 'console', 'module', js)(load, { log, warn: log }, module);
-  await module.exports.default?.();
-  return printed;
-}
 
 describe('examples', () => {
   test('there are some, in the sources and on the pages', () => {
@@ -97,9 +58,8 @@ describe('examples', () => {
     for (const kind of fences.filter((_, i) => i % 2 === 0)) expect(kinds).toContain(kind);
   });
 
-  test.each(blocks)('%s prints what it says', async (_, code) => {
-    const wanted = printedBy(code);
-    expect(await run(code, await reloaded())).toEqual(wanted);
+  test.each(runHere)('%s prints what it says', async (_, code) => {
+    expect(await run(code, await reloaded())).toEqual(printedBy(code));
   });
 
   test.each(scripts)(

@@ -1,6 +1,45 @@
 // Every function of the package as a table: its arguments, its options, and the arrays of a call.
 import type { Package } from './backends.ts';
 
+/** The losses: what the package calls their classes, functions and thresholds. */
+export const names = {
+  smoothL1: {
+    loss: 'SmoothL1Loss',
+    threshold: 'beta',
+    forward: 'smoothL1Loss',
+    backward: 'smoothL1LossBackward',
+    withGrad: 'smoothL1LossWithGrad',
+    hessian: 'smoothL1LossHessian',
+    doubleBackward: 'smoothL1LossDoubleBackward',
+    thresholdGrad: 'smoothL1LossBetaGrad',
+  },
+  huber: {
+    loss: 'HuberLoss',
+    threshold: 'delta',
+    forward: 'huberLoss',
+    backward: 'huberLossBackward',
+    withGrad: 'huberLossWithGrad',
+    hessian: 'huberLossHessian',
+    doubleBackward: 'huberLossDoubleBackward',
+    thresholdGrad: 'huberLossDeltaGrad',
+  },
+  l1: {
+    loss: 'L1Loss',
+    threshold: undefined,
+    forward: 'l1Loss',
+    backward: 'l1LossBackward',
+    withGrad: 'l1LossWithGrad',
+  },
+  quantileHuber: {
+    loss: 'QuantileHuberLoss',
+    threshold: 'delta',
+    forward: 'quantileHuberLoss',
+    backward: 'quantileHuberLossBackward',
+    withGrad: 'quantileHuberLossWithGrad',
+  },
+} as const;
+export type Role = Exclude<keyof (typeof names)['huber'], 'loss' | 'threshold'>;
+
 // biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
 export type Any = any;
 export type Arrays = { [name: string]: Any };
@@ -59,61 +98,38 @@ export interface Fn {
 export const ELEMENTS = ['outLosses'];
 export const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
 export const functions = new Map<string, Fn>();
-for (const [stem, object, threshold] of [
-  ['smoothL1Loss', 'SmoothL1Loss', 'beta'],
-  ['huberLoss', 'HuberLoss', 'delta'],
-  ['l1Loss', 'L1Loss', undefined],
-  ['quantileHuberLoss', 'QuantileHuberLoss', 'delta'],
-] as const) {
-  const isQuantile = stem === 'quantileHuberLoss';
-  const add = (name: string, args: string[], more: string[], call: Fn['call'], says = name) =>
-    functions.set(name, { call, says, args, threshold, isQuantile, more });
-  const backwardArgs = ['gradOutput', 'input', 'target'];
-  const withGradArgs = ['input', 'target', 'gradInput'];
-  add(stem, ['input', 'target'], ['out', ...ELEMENTS], (s, a, o) => s[stem](a.input, a.target, o));
-  add(`${stem}Backward`, backwardArgs, ['out', ...GRADS, 'accumulate'], (s, a, o) =>
-    s[`${stem}Backward`](a.gradOutput, a.input, a.target, o),
-  );
-  const withGradOptions = ['out', ...ELEMENTS, ...GRADS, 'accumulate'];
-  add(`${stem}WithGrad`, withGradArgs, withGradOptions, (s, a, o) =>
-    s[`${stem}WithGrad`](a.input, a.target, a.gradInput, o),
-  );
-  add(`new ${object}`, [], [], (s, _, o) => new s[object](o), object);
-  add(
-    `${object}.forward`,
+const backwardArgs = ['gradOutput', 'input', 'target'];
+const withGradArgs = ['input', 'target', 'gradInput'];
+const gradOptions = [...GRADS, 'accumulate'];
+/** The arguments and the options of its own that each of a loss's functions has. */
+const signatures: { [role in Role]: [args: string[], more: string[]] } = {
+  forward: [
     ['input', 'target'],
     ['out', ...ELEMENTS],
-    (s, a, o) => new s[object]().forward(a.input, a.target, o),
-    object,
-  );
-  add(
-    `${object}.backward`,
-    backwardArgs,
-    ['out', ...GRADS, 'accumulate'],
-    (s, a, o) => new s[object]().backward(a.gradOutput, a.input, a.target, o),
-    object,
-  );
-  add(
-    `${object}.withGrad`,
-    withGradArgs,
-    withGradOptions,
-    (s, a, o) => new s[object]().withGrad(a.input, a.target, a.gradInput, o),
-    object,
-  );
-  if (stem === 'l1Loss' || stem === 'quantileHuberLoss') continue;
-  const derivative = stem === 'huberLoss' ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad';
-  add(derivative, ['input', 'target'], ['gradOutput'], (s, a, o) =>
-    s[derivative](a.input, a.target, o),
-  );
-  add(`${stem}Hessian`, ['input', 'target'], ['out'], (s, a, o) =>
-    s[`${stem}Hessian`](a.input, a.target, o),
-  );
-  add(
-    `${stem}DoubleBackward`,
-    ['gradGradInput', 'gradOutput', 'input', 'target'],
-    ['out'],
-    (s, a, o) => s[`${stem}DoubleBackward`](a.gradGradInput, a.gradOutput, a.input, a.target, o),
-  );
+  ],
+  backward: [backwardArgs, ['out', ...gradOptions]],
+  withGrad: [withGradArgs, ['out', ...ELEMENTS, ...gradOptions]],
+  thresholdGrad: [['input', 'target'], ['gradOutput']],
+  hessian: [['input', 'target'], ['out']],
+  doubleBackward: [['gradGradInput', ...backwardArgs], ['out']],
+};
+for (const { loss, threshold, ...own } of Object.values(names)) {
+  const isQuantile = loss === 'QuantileHuberLoss';
+  const add = (name: string, role: Role | undefined, call: Fn['call'], says = name) => {
+    const [args, more] = role ? signatures[role] : [[], []];
+    functions.set(name, { call, says, args, threshold, isQuantile, more });
+  };
+  const argsOf = (role: Role, a: Arrays): Any[] => signatures[role][0].map((arg) => a[arg]);
+  for (const [role, name] of Object.entries(own) as [Role, keyof Package][])
+    add(name, role, (s, a, o) => (s[name] as Any)(...argsOf(role, a), o));
+  add(`new ${loss}`, undefined, (s, _, o) => new s[loss](o), loss);
+  for (const role of ['forward', 'backward', 'withGrad'] as const)
+    add(
+      `${loss}.${role}`,
+      role,
+      (s, a, o) => (new s[loss]() as Any)[role](...argsOf(role, a), o),
+      loss,
+    );
 }
 for (const [name, args, more] of [
   ['l1Distance', ['p', 'q'], []],

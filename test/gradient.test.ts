@@ -4,13 +4,13 @@
 // losses are parabolas or lines, of which a central difference is exact.
 import { describe, expect, test } from 'vitest';
 import { backends, type Package } from './backends.ts';
-import { type Call, inPlain, type Results, type Role, run } from './calls.ts';
+import { type Call, inPlain, type Results, run } from './calls.ts';
+import { f32, type Role } from './functions.ts';
 import { type Layout, oracle } from './oracle.ts';
 
 const STEP = 1 / 32;
 const ROW = 4;
 
-const f32 = (...values: number[]): Float32Array => Float32Array.from(values);
 const target = f32(0.5, -1, 0.25, 2, -0.75, 0, 1.5, -2, 0.125, 3, -0.5, 1);
 const residuals = f32(0.375, -0.5, 2.5, -3, 0.25, -0.375, -2.25, 4, 0.5, -2.5, 0.25, 3.5);
 const pair: Call = {

@@ -1,5 +1,5 @@
-// Places for the arrays of a call: each in the middle of a larger array, so that it starts at any
-// multiple of four bytes, and so that what a call does to its neighbourhood can be told.
+// The arrays of a call, each in the middle of a larger one: it can start at any multiple of four
+// bytes, and a test sees whether a call writes beside it.
 import { expect } from 'vitest';
 import type { Package } from './backends.ts';
 import type { Put } from './calls.ts';
@@ -7,7 +7,7 @@ import type { Put } from './calls.ts';
 const GUARD = 5;
 const CANARY = 0x5a;
 
-interface Plot {
+interface Guarded {
   name: string;
   bytes: Uint8Array;
   before: Uint8Array;
@@ -15,12 +15,12 @@ interface Plot {
   isOutput: boolean;
 }
 
-export class Yard implements Disposable {
+export class GuardedArrays implements Disposable {
   readonly #smooth: Package;
   readonly #isInKernel: (name: string) => boolean;
   readonly #shift: number;
   readonly #owned: (Float32Array | Uint8Array)[] = [];
-  readonly #plots = new Map<string, Plot>();
+  readonly #arrays = new Map<string, Guarded>();
 
   /** `shift`: the elements by which arrays start beside an address that a vector fits. */
   constructor(smooth: Package, isInKernel: boolean | ((name: string) => boolean), shift = 0) {
@@ -35,7 +35,7 @@ export class Yard implements Disposable {
     const bytes = new Uint8Array(whole.buffer, whole.byteOffset, whole.byteLength).fill(CANARY);
     const array = whole.subarray(first, first + values.length);
     array.set(values);
-    this.#plots.set(name, { name, bytes, before: bytes.slice(), array, isOutput });
+    this.#arrays.set(name, { name, bytes, before: bytes.slice(), array, isOutput });
     return array as typeof values;
   };
 
@@ -50,16 +50,16 @@ export class Yard implements Disposable {
   /** As `put`, but a result whose name is in `shared` is in the place of that input. */
   sharing(shared: { [output: string]: string }): Put {
     return (name, values, isOutput = false) => {
-      const plot = isOutput ? this.#plots.get(shared[name] ?? '') : undefined;
-      if (!plot) return this.put(name, values, isOutput);
-      plot.isOutput = true;
-      return plot.array as typeof values;
+      const input = isOutput ? this.#arrays.get(shared[name] ?? '') : undefined;
+      if (!input) return this.put(name, values, isOutput);
+      input.isOutput = true;
+      return input.array as typeof values;
     };
   }
 
   /** Fails if anything but the elements of the results changed. */
   check(): void {
-    for (const { name, bytes, before, array, isOutput } of this.#plots.values()) {
+    for (const { name, bytes, before, array, isOutput } of this.#arrays.values()) {
       const start = array.byteOffset - bytes.byteOffset;
       const end = start + array.byteLength;
       const same = (from: number, to: number): boolean =>

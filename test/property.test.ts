@@ -3,7 +3,7 @@
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { backends, type Package } from './backends.ts';
-import { type Call, inPlain, names, optionsOf, type Results, type Role, rolesOf } from './calls.ts';
+import { type Call, inPlain, optionsOf, type Results, rolesOf } from './calls.ts';
 import {
   anyBits,
   anyLength,
@@ -16,6 +16,7 @@ import {
   tame,
   wide,
 } from './draws.ts';
+import { names, type Role } from './functions.ts';
 import { type Layout, oracle } from './oracle.ts';
 import {
   elsewhere,
@@ -37,7 +38,7 @@ function check<T>(runs: number, drawn: fc.Arbitrary<T>, property: (value: T) => 
     seed,
     numRuns: runs * longer,
     includeErrorInReport: true,
-    // A failure is to be told before the test times out, small or not.
+    // A failure is reported before the test times out, shrunk or not.
     interruptAfterTimeLimit: 30_000 * longer,
   });
 }
@@ -45,8 +46,8 @@ function check<T>(runs: number, drawn: fc.Arbitrary<T>, property: (value: T) => 
 const PIECE = 8192;
 const LEAF = 1024;
 
-/** A tame call, the same for each length. */
-function painted(n: number, more: Partial<Call> = {}): Call {
+/** A call of any length: the same in each run. */
+function sample(n: number, more: Partial<Call> = {}): Call {
   const words = Array.from({ length: 251 }, (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 0);
   const numbers = (role: number): Float32Array => tame.numbers(mix(words, role, n), 4);
   const call: Call = {
@@ -59,9 +60,9 @@ function painted(n: number, more: Partial<Call> = {}): Call {
   return { ...call, ...more };
 }
 
-/** The same with everything that there is for each element. */
-function paintedInFull(n: number): Call {
-  const [a, b, c] = [painted(n), painted(n + 1), painted(n + 2)];
+/** The same with weights, a mask and upstream gradients for each element. */
+function fullSample(n: number): Call {
+  const [a, b, c] = [sample(n), sample(n + 1), sample(n + 2)];
   return {
     ...a,
     threshold: 0.7,
@@ -138,8 +139,8 @@ function sumInOrder(losses: Float32Array): number {
 const rowCalls = new Map(
   [1, 2, 3, 4, 5, 7, 84, 85, 1024, 1025, 4096, 8191, 8192, 8193, 70000].map((rowLength) => {
     const rows = rowLength < 1024 ? Math.ceil(66000 / rowLength) : rowLength <= PIECE ? 17 : 2;
-    const call = painted(rows * rowLength, { rowLength, reduction: 'rows', scale: 0.75 });
-    const weights = painted(rows).input.map((x) => Math.abs(x) + 0.5);
+    const call = sample(rows * rowLength, { rowLength, reduction: 'rows', scale: 0.75 });
+    const weights = sample(rows).input.map((x) => Math.abs(x) + 0.5);
     return [rowLength, { ...call, outsideWeights: { perRow: weights } } as Call];
   }),
 );
@@ -158,24 +159,21 @@ function rowsOf(call: Call): number[] {
   return sums;
 }
 
-const paintedCalls = new Map([...SHORT, ...LONG].map((n) => [n, [painted(n), paintedInFull(n)]]));
-for (const n of SHORT) paintedCalls.get(n)?.push(painted(n, { reduction: 'none' }));
+const samples = new Map([...SHORT, ...LONG].map((n) => [n, [sample(n), fullSample(n)]]));
+for (const n of SHORT) samples.get(n)?.push(sample(n, { reduction: 'none' }));
 
 describe.each(backends)('%s', (_, smooth) => {
-  test.each([...paintedCalls])(
-    '%i elements: right at every 4-byte offset, and staged',
-    (_, calls) => {
-      for (const call of calls) {
-        const first = outcomes(smooth, call, inKernel);
-        expectRight(call, first, 1e-6);
-        const others: Where[] = [1, 2, 3].map((shift) => ({ inKernel: true, shift }));
-        // To JavaScript all offsets are alike.
-        for (const where of [...(smooth.backend === 'js' ? [] : others), elsewhere])
-          for (const [role, expected] of Object.entries(first) as [Role, Results][])
-            expectSame(outcome(smooth, role, call, where), expected);
-      }
-    },
-  );
+  test.each([...samples])('%i elements: right at every 4-byte offset, and staged', (_, calls) => {
+    for (const call of calls) {
+      const first = outcomes(smooth, call, inKernel);
+      expectRight(call, first, 1e-6);
+      const others: Where[] = [1, 2, 3].map((shift) => ({ inKernel: true, shift }));
+      // To JavaScript all offsets are alike.
+      for (const where of [...(smooth.backend === 'js' ? [] : others), elsewhere])
+        for (const [role, expected] of Object.entries(first) as [Role, Results][])
+          expectSame(outcome(smooth, role, call, where), expected);
+    }
+  });
 
   test('any options: right', () => {
     check(150, call(tame, shortLength), (call) => {
@@ -210,7 +208,7 @@ describe.each(backends)('%s', (_, smooth) => {
 
   test('each result in the place of each input: the same bits as apart from it', () => {
     for (const reduction of ['none', 'mean'] as const) {
-      const full = { ...paintedInFull(37), reduction };
+      const full = { ...fullSample(37), reduction };
       const call = reduction === 'none' ? { ...full, divisor: undefined } : full;
       for (const each of [call, { ...call, gradOutput: undefined }])
         for (const role of rolesOf(each))
@@ -464,11 +462,11 @@ describe.each(backends)('%s', (_, smooth) => {
 
   test('a sum of many: the sum of its pieces', () => {
     const n = 9 * PIECE + 1;
-    const painted = paintedInFull(n);
+    const full = fullSample(n);
     // Leaves of many sizes: in another order their sum has other bits.
-    const input = painted.input.map((x, i) => x * 2 ** ((Math.floor(i / LEAF) * 7) % 61));
+    const input = full.input.map((x, i) => x * 2 ** ((Math.floor(i / LEAF) * 7) % 61));
     for (const where of [inKernel, elsewhere]) {
-      const whole: Call = { ...painted, input, reduction: 'sum', divisor: undefined };
+      const whole: Call = { ...full, input, reduction: 'sum', divisor: undefined };
       const part = <T>(values: T, from: number): T =>
         (ArrayBuffer.isView(values)
           ? (values as unknown as Float32Array).subarray(from, from + PIECE)
@@ -525,7 +523,7 @@ describe.each(backends)('%s', (_, smooth) => {
       const sigma = Float32Array.from(drawn);
       const [first] = sigma as unknown as [number];
       const beta = sigma.map((x) => 1 / (x * x));
-      const { input, target } = painted(6 * sigma.length);
+      const { input, target } = sample(6 * sigma.length);
       const rowLength = sigma.length;
       const none = { reduction: 'none', rowLength } as const;
       const of = (options: object) => ({

@@ -22,7 +22,7 @@ describe('nothing goes wrong', () => {
     const { states, ...outcome } = explore(size);
     console.log(`${name}: ${states} states`);
     expect(outcome).toEqual({});
-    // So many that a search that stops early is told.
+    // At least so many: this shows a search that stopped early.
     expect(states).toBeGreaterThan(20_000);
   });
 });

@@ -9,9 +9,9 @@ import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { ThreadOptions, WorkerLike } from '../ts/index.ts';
 import { bits, fresh, type Package } from './backends.ts';
-import { type Call, type Results, type Role, rolesOf, run } from './calls.ts';
+import { type Call, rolesOf } from './calls.ts';
 import { call, mix, tame } from './draws.ts';
-import { Yard } from './yard.ts';
+import { expectSame, outcome, type Where } from './outcomes.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -34,16 +34,16 @@ function spreadOut(values: Float32Array): void {
 }
 
 /** Uneven values between -2 and 2, spread out. */
-function paint(values: Float32Array): void {
+function fillUnevenly(values: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i] = ((i * 7919) % 4001) / 1000 - 2;
   spreadOut(values);
 }
 
-// Not more threads are woken than there are cores: here all, wherever this runs.
+// The pool wakes no more threads than there are cores. With 8 it wakes all, on any machine.
 vi.spyOn(os, 'availableParallelism').mockReturnValue(8);
 
-// The clock by which callers lose their patience. It counts how often they look at it, so slowly
-// that a busy machine makes no difference; where patience is to end, it is made to jump.
+// A caller gives up on its workers by this clock. It advances with each look, too slowly for a caller
+// to give up on a busy machine. Where a test wants the caller to give up, it makes the clock jump.
 let time = 0;
 const slowly = (): number => {
   time += 0.01;
@@ -73,46 +73,12 @@ describe('the results are those of one thread', () => {
     }
   });
 
-  type Where = ConstructorParameters<typeof Yard>[1];
-  type Shared = Parameters<Yard['sharing']>[0];
-
-  function outcome(
-    smooth: Package,
-    role: Role,
-    call: Call,
-    where: Where,
-    shared: Shared = {},
-  ): Results {
-    using yard = new Yard(smooth, where, 1);
-    const results = run(smooth, role, call, yard.sharing(shared));
-    yard.check();
-    return Object.fromEntries(
-      Object.entries(results).map(([name, x]) => [name, typeof x === 'number' ? x : x.slice()]),
-    );
-  }
-
-  function expectSame(actual: Results, expected: Results, label: string): void {
-    expect(Object.keys(actual), label).toEqual(Object.keys(expected));
-    for (const [name, theirs] of Object.entries(expected)) {
-      const mine = actual[name] as number | Float32Array;
-      if (typeof theirs === 'number' || typeof mine === 'number')
-        expect(bits(mine), `${label} ${name}`).toBe(bits(theirs));
-      // The long way only where the short one fails: there may be several NaN.
-      else if (Buffer.compare(bytesOf(mine), bytesOf(theirs)) !== 0)
-        expect(bits(mine) === bits(theirs), `${label} ${name}`).toBe(true);
-    }
-  }
-
-  function check(
-    call: Call,
-    where: Where = true,
-    shared: Shared = {},
-    roles = rolesOf(call),
-  ): void {
+  function check(call: Call, given: Partial<Where> = {}, roles = rolesOf(call)): void {
+    const where = { inKernel: true, shift: 1, ...given };
     for (const role of roles) {
-      const expected = outcome(alone, role, call, where, shared);
+      const expected = outcome(alone, role, call, where);
       for (const [n, smooth] of together)
-        expectSame(outcome(smooth, role, call, where, shared), expected, `${role}, ${n} threads`);
+        expectSame(outcome(smooth, role, call, where), expected, `${role}, ${n} threads: `);
     }
   }
 
@@ -125,7 +91,7 @@ describe('the results are those of one thread', () => {
   const bytes = (role: number, n: number): Uint8Array =>
     Uint8Array.from(some(role, n), (x) => +(x < 2));
 
-  const painted = (n: number, more: Partial<Call> = {}): Call => ({
+  const sample = (n: number, more: Partial<Call> = {}): Call => ({
     form: 'smoothL1',
     threshold: 0.7,
     input: some(0, n),
@@ -138,7 +104,7 @@ describe('the results are those of one thread', () => {
     'the threshold and %i elements more',
     (more) => {
       for (const reduction of ['none', 'sum', 'mean'] as const)
-        check(painted(THRESHOLD + more, { reduction }));
+        check(sample(THRESHOLD + more, { reduction }));
     },
   );
 
@@ -202,7 +168,7 @@ describe('the results are those of one thread', () => {
     ],
   ];
   test.each(features)('%s', (_, more) => {
-    check(painted(n, more));
+    check(sample(n, more));
   });
 
   test('all options together, any that go together', () => {
@@ -221,13 +187,13 @@ describe('the results are those of one thread', () => {
     gradOutput: some(6, n),
     allGradients: true,
   };
-  test('arrays elsewhere', () => check(painted(n, everything), false));
+  test('arrays elsewhere', () => check(sample(n, everything), { inKernel: false }));
   test('some arrays elsewhere', () =>
-    check(painted(n, everything), (name) => name !== 'insideWeights'));
+    check(sample(n, everything), { inKernel: (name) => name !== 'insideWeights' }));
   test.each(['input', 'target'])('the gradient over %s', (input) => {
     for (const role of ['backward', 'withGrad'] as const)
-      check(painted(n), true, { gradInput: input }, [role]);
-    check(painted(n, { reduction: 'none' }), true, { out: input }, ['forward']);
+      check(sample(n), { shared: { gradInput: input } }, [role]);
+    check(sample(n, { reduction: 'none' }), { shared: { out: input } }, ['forward']);
   });
 
   test('more pieces than fit in a turn', () => {
@@ -264,7 +230,7 @@ async function laboratory(makers: (() => WorkerLike)[] = []) {
   const smooth = await fresh({ memory });
   const n = 128 * PIECE + 5;
   const [input, target, gradInput] = [smooth.float32(n), smooth.float32(n), smooth.float32(n)];
-  paint(input);
+  fillUnevenly(input);
 
   /** The bits of a loss and of its gradient. */
   const compute = (): string => {
@@ -1095,7 +1061,7 @@ describe("a user's own thread computes at the same time", () => {
     const n = THRESHOLD + 77;
     const place = (): Float32Array => smooth.float32(n);
     const [input, target, mine, theirs] = [place(), place(), place(), place()];
-    paint(input);
+    fillUnevenly(input);
     const right = smooth.smoothL1LossWithGrad(input, target, mine);
     const gradient = mine.slice();
     await start(here);

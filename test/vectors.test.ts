@@ -1,7 +1,7 @@
 // The conformance vectors and the values of other systems, over every backend.
 import { describe, expect, test } from 'vitest';
 import { backends, type Package } from './backends.ts';
-import { names } from './calls.ts';
+import { names } from './functions.ts';
 import { type Case, matches, type Options, type Output, readCases } from './vectors/format.ts';
 
 type Layout = NonNullable<Options['gradOutput']>;
@@ -60,26 +60,13 @@ function results(smooth: Package, vector: Case, make: (values: ArrayLike<number>
     expect(smooth[withGrad](input, target, fused, options)).toEqual(found.loss);
     expect(fused).toEqual(found.gradInput);
   }
+  const threshold = options.beta ?? options.delta;
   if (vector.form === 'smoothL1' || vector.form === 'huber') {
-    const isHuber = vector.form === 'huber';
+    const { doubleBackward, thresholdGrad } = names[vector.form];
     const ones = make(new Float32Array(vector.input.length).fill(1));
-    found.hessian = smooth[isHuber ? 'huberLossDoubleBackward' : 'smoothL1LossDoubleBackward'](
-      ones,
-      gradOutput,
-      input,
-      target,
-      options,
-    );
-    const threshold = options.beta ?? options.delta;
+    found.hessian = smooth[doubleBackward](ones, gradOutput, input, target, options);
     if (typeof threshold !== 'object')
-      found.thresholdGrad = smooth[isHuber ? 'huberLossDeltaGrad' : 'smoothL1LossBetaGrad'](
-        input,
-        target,
-        {
-          ...options,
-          gradOutput,
-        },
-      );
+      found.thresholdGrad = smooth[thresholdGrad](input, target, { ...options, gradOutput });
   }
   return found;
 }
