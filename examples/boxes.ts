@@ -1,6 +1,9 @@
 // Made-up pictures for the detection losses: objects, anchors over them, the offsets that a network
 // has to learn, and what a half-trained network would say.
 
+import { uniformFloat32 } from 'pure-rand/distribution/uniformFloat32';
+import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus';
+
 /** A box by its centre, in pixels. */
 export interface Box {
   readonly x: number;
@@ -28,15 +31,10 @@ export const CLASSES = 20;
 /** Numbers from 0 to 1. */
 export type Random = () => number;
 
-/** The generator Mulberry32: the same numbers for the same seed. */
+/** The same numbers for the same seed. */
 export function randomFrom(seed: number): Random {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let word = Math.imul(state ^ (state >>> 15), state | 1);
-    word = (word + Math.imul(word ^ (word >>> 7), word | 61)) ^ word;
-    return ((word ^ (word >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const generator = xoroshiro128plus(seed);
+  return () => uniformFloat32(generator);
 }
 
 function normal(random: Random): number {

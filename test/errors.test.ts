@@ -1,5 +1,6 @@
 // Wrong calls: the class and the whole text of each error, and that nothing was written.
 import { describe, expect, test } from 'vitest';
+import * as smooth from '../ts/index.ts';
 import { backends } from './backends.ts';
 import {
   type Arrays,
@@ -8,6 +9,7 @@ import {
   callWith,
   ELEMENTS,
   f32,
+  functions,
   GRADS,
   inKernel,
   isForward,
@@ -37,6 +39,12 @@ class Messages {
     if (this.#wrong.length > 0) expect.fail(this.#wrong.join('\n'));
   }
 }
+
+test('the table of functions has every loss that the package exports', () => {
+  const listed = [...functions.keys()].map((name) => name.replace(/^new |\..*/g, ''));
+  const exported = Object.keys(smooth).filter((name) => /Loss|l1|L1/.test(name));
+  expect([...new Set(listed)].sort()).toEqual(exported.sort());
+});
 
 // ---- values of a wrong type -------------------------------------------------------------------
 /** Each under what messages call it. */
