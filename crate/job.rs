@@ -44,6 +44,8 @@ pub mod result {
     pub const GRAD_TARGET: usize = 2;
     pub const GRAD_INSIDE: usize = 3;
     pub const GRAD_OUTSIDE: usize = 4;
+    /// The weights of robust fitting.
+    pub const ROBUST_WEIGHTS: usize = 5;
 }
 
 /// What a pass computes: a set of bits.
@@ -67,6 +69,8 @@ pub mod want {
     pub const BETA: u32 = 64;
     /// The derivative with respect to `delta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const DELTA: u32 = 128;
+    /// The weights of robust fitting, stored in `ROBUST_WEIGHTS`.
+    pub const ROBUST: u32 = 256;
 }
 
 /// What is added to [`Totals::count`](crate::tiles::Totals), for every element that is not masked.
@@ -89,7 +93,8 @@ pub mod shape {
     pub const MASKED: u32 = 2;
     /// `pre` is not 1.
     pub const SCALED: u32 = 4;
-    /// `CURVES` go by column, or `lim` is infinite.
+    /// `CURVES` go by column, `lim` is infinite, or [`ROBUST`](super::want::ROBUST) is wanted, which the
+    /// loops without this bit leave out, to stay short.
     pub const COLUMNS: u32 = 8;
     /// Gradients other than that of the input, something to accumulate to or to count, or an
     /// `UPSTREAM` that is not `FULL`.
@@ -155,7 +160,7 @@ pub struct Job {
     pub operands: [Operand; 8],
     /// By index of [`result`]; null if absent or not wanted. `OUT` goes by row of `row_origin` with
     /// `ROWS`, all others by element of `origin`.
-    pub results: [*mut f32; 5],
+    pub results: [*mut f32; 6],
 }
 
 impl Job {
@@ -179,7 +184,10 @@ impl Job {
         bit(is_weight(operand::INSIDE) || is_weight(operand::OUTSIDE), shape::WEIGHTED)
             | bit(layout_of(operand::MASK) != layout::NUMBER || self.ignore_nan != 0, shape::MASKED)
             | bit(!has_columns && self.pre != 1.0, shape::SCALED)
-            | bit(has_columns || self.lim == f32::INFINITY, shape::COLUMNS)
+            | bit(
+                has_columns || self.lim == f32::INFINITY || self.want & want::ROBUST != 0,
+                shape::COLUMNS,
+            )
             | bit(self.below != 1.0 || self.above != 1.0, shape::SIDED)
             | bit(
                 self.count != count::NOTHING

@@ -112,6 +112,7 @@ struct Splat<L> {
     accumulate: bool,
     curve: Curve<L>,
     scale: L,
+    robust_scale: L,
     grad_scale: L,
     shift: L,
     ignores_nan: bool,
@@ -137,6 +138,7 @@ impl<L: Lanes> Splat<L> {
                 above: number(is_sided, &job.above),
             },
             scale: number(!rows, &job.scale),
+            robust_scale: number(!is_own, &job.scale),
             grad_scale: number(true, &job.grad_scale),
             shift: number(!is_own, &job.shift),
             ignores_nan: job.ignore_nan != 0,
@@ -415,6 +417,14 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             let loss = loss();
             put(each(|j| g[j].mul(loss[j].sub(splat.shift))), result::GRAD_OUTSIDE);
         }
+    }
+    if any && SHAPE & shape::COLUMNS != 0 && want & want::ROBUST != 0 {
+        let factor = weigh(weigh(outside, inside), inside);
+        let weight = weigh(sided(each(|j| curve[j].robust_weight(e[j]))), factor);
+        // A weight of 0 times infinity is 0 here.
+        let weight: [L; U] = each(|j| weight[j].drop(factor[j].eq(L::splat(0.0))));
+        let scaled = each(|j| weight[j].mul(splat.robust_scale));
+        store(unmasked(scaled), leaf.results[result::ROBUST_WEIGHTS], i);
     }
     if special {
         let outer = weigh(pull(), outside);

@@ -15,6 +15,7 @@ pub trait Lanes: Copy {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
     /// `other < self ? other : self`. A NaN in `self` survives. `other` is neither NaN nor -0: on
     /// ARM64 the opcode is patched to `min`, which differs there.
     fn pmin(self, other: Self) -> Self;
@@ -74,6 +75,10 @@ mod wasm {
         #[inline(always)]
         fn mul(self, other: Self) -> Self {
             f32x4_mul(self, other)
+        }
+        #[inline(always)]
+        fn div(self, other: Self) -> Self {
+            f32x4_div(self, other)
         }
         #[inline(always)]
         fn pmin(self, other: Self) -> Self {
@@ -178,6 +183,9 @@ impl Lanes for [f32; LANES] {
     }
     fn mul(self, other: Self) -> Self {
         core::array::from_fn(|i| self[i] * other[i])
+    }
+    fn div(self, other: Self) -> Self {
+        core::array::from_fn(|i| self[i] / other[i])
     }
     fn pmin(self, other: Self) -> Self {
         debug_assert!(bounds(other, -0.0), "min would differ from pmin: {other:?}");

@@ -52,6 +52,15 @@ impl<L: Lanes> Curve<L> {
         t.mul(d.sub(self.half.mul(t)))
     }
 
+    /// The slope divided by `d`, where that of a parabola ends at most; its limit at 0.
+    #[inline(always)]
+    pub fn robust_weight(&self, d: L) -> L {
+        let top = self.pre.mul(self.inv);
+        let size = d.abs();
+        // What compares as false takes the quotient: NaN, and infinity times 0.
+        top.select(self.lim.ge(size.mul(top)), self.lim.div(size))
+    }
+
     /// The second derivative at residual `d`: 0 from the kink on, so 0 everywhere for L1. The
     /// kink is the threshold itself, in place of `half`.
     #[inline(always)]

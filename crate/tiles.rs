@@ -25,7 +25,7 @@ pub const PIECE: usize = 8 * LEAF;
 const SLOTS: usize = operand::CURVES + 6;
 /// `INPUT` and `TARGET` come first, and are never in a tile.
 const FIRST_TILE: usize = operand::INSIDE;
-const RESULTS: usize = result::GRAD_OUTSIDE + 1;
+const RESULTS: usize = result::ROBUST_WEIGHTS + 1;
 
 /// A sum of leaves. It is `before + piece` after each leaf.
 #[repr(C)]

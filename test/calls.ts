@@ -10,7 +10,7 @@ export interface Call extends Job {
   accumulate?: boolean | undefined;
   /** Whether the gradients to the target and to the weights are asked for. */
   allGradients?: boolean | undefined;
-  /** Whether the losses of the elements are asked for, where they are added up. */
+  /** Whether the weights of robust fitting are asked for, and the losses of the elements where they are added up. */
   allElements?: boolean | undefined;
   /** Multiplies the Hessian in the backward of the backward. */
   gradGradInput?: Float32Array | undefined;
@@ -131,7 +131,9 @@ function elementOutputs(
   options: Record<string, unknown>,
   result: (name: string) => Float32Array,
 ): Results {
-  const names = allElements && reduction !== 'none' && reduction !== 'rows' ? ['outLosses'] : [];
+  if (!allElements) return {};
+  const isArray = reduction === 'none' || reduction === 'rows';
+  const names = [...(isArray ? [] : ['outLosses']), 'outRobustWeights'];
   const outputs = Object.fromEntries(names.map((name) => [name, result(name)]));
   Object.assign(options, outputs);
   return outputs;

@@ -95,7 +95,7 @@ export interface Fn {
 }
 
 /** Options for what is stored of the elements beside a loss. */
-export const ELEMENTS = ['outLosses'];
+export const ELEMENTS = ['outLosses', 'outRobustWeights'];
 export const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
 export const functions = new Map<string, Fn>();
 const backwardArgs = ['gradOutput', 'input', 'target'];

@@ -92,7 +92,7 @@ const GRADIENTS: [Name; 4] =
     [Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
 /// What a pass wants and what it counts.
-const PASSES: [(u32, u32); 24] = [
+const PASSES: [(u32, u32); 27] = [
     (want::SUM, count::NOTHING),
     (want::STORE, count::NOTHING),
     (want::ROWS, count::NOTHING),
@@ -117,6 +117,9 @@ const PASSES: [(u32, u32); 24] = [
     (want::STORE, count::NONZERO),
     (want::ROWS | want::GRAD, count::WEIGHTS),
     (SUM_GRAD, count::NONZERO),
+    (want::ROBUST, count::NOTHING),
+    (want::SUM | want::STORE | want::ROBUST, count::NOTHING),
+    (want::ROWS | want::GRAD | want::ROBUST, count::WEIGHTS),
 ];
 const GRADIENT_SETS: usize = 1 << GRADIENTS.len();
 const PASS_COUNT: usize = PASSES.len() + GRADIENT_SETS;
@@ -337,7 +340,7 @@ fn every_pass_and_shape_agrees_with_the_textbook() {
 /// A job of numbers alone, with the gradient to the input.
 fn plain_job(want: u32) -> Job {
     let operand = JobOperand { layout: layout::NUMBER, pointer: null(), number: 1.0 };
-    let mut results = [null_mut(); 5];
+    let mut results = [null_mut(); 6];
     results[result::GRAD_INPUT] = NonNull::dangling().as_ptr();
     Job {
         want,
@@ -383,6 +386,7 @@ fn the_shape_follows_from_the_other_fields() {
         (shape::MASKED, |job| job.ignore_nan = 1),
         (shape::SCALED, |job| job.pre = 2.0),
         (shape::COLUMNS, |job| job.lim = f32::INFINITY),
+        (shape::COLUMNS, |job| job.want |= want::ROBUST),
         (shape::COLUMNS, |job| {
             with(job, operand::CURVES).layout = layout::COLUMN;
             job.pre = 0.0;
@@ -406,7 +410,7 @@ fn the_shape_follows_from_the_other_fields() {
         }),
         (shape::PLAIN, |job| {
             job.want = want::SUM;
-            job.results = [job.results[1]; 5];
+            job.results = [job.results[1]; 6];
         }),
     ];
     let shape_of = |changes: &[Change]| {
@@ -473,7 +477,7 @@ const SPREAD_PASSES: [u32; 7] = [
     0,
     SUM_GRAD | want::UPSTREAM,
     want::STORE,
-    want::ROWS | GRAD_EACH,
+    want::ROWS | GRAD_EACH | want::ROBUST,
     want::CURVATURE | want::UPSTREAM,
     want::BETA | want::UPSTREAM,
     want::DELTA,

@@ -41,6 +41,15 @@ export function curvature(form: Form, threshold: number, d: number): number {
   return form === 'huber' ? 1 : 1 / threshold;
 }
 
+/** The weight of robust fitting, L'(d) / d, without that factor; at 0, its limit. */
+export function robustWeight(form: Form, threshold: number, d: number): number {
+  if (form === 'quantileHuber') return robustWeight('huber', threshold, d);
+  const a = Math.abs(d);
+  if (form === 'l1') return 1 / a;
+  if (form === 'huber') return a <= threshold ? 1 : threshold / a;
+  return 1 / Math.max(threshold, a);
+}
+
 /** dL/d(beta) or dL/d(delta). */
 export function thresholdDerivative(form: Form, threshold: number, d: number): number {
   const a = Math.abs(d);
@@ -85,6 +94,8 @@ export interface Result {
   loss: number | number[];
   /** The losses of the elements, which are not divided. */
   outLosses: number[];
+  /** Likewise: the factors of the squared residual in a weighted least squares that has the same gradient. */
+  outRobustWeights: number[];
   divisor: number;
   gradInput: number[];
   gradTarget: number[];
@@ -139,6 +150,11 @@ export function oracle(job: Job): Result {
   return {
     loss: reduction === 'none' ? each(loss) : reduction === 'rows' ? rowTotals() : total(loss),
     outLosses: elements.map((el) => (el.counts ? scale * loss(el) : 0)),
+    outRobustWeights: elements.map((el) => {
+      const weight = el.outside * el.inside ** 2;
+      const isNothing = !el.counts || weight === 0;
+      return isNothing ? 0 : scale * weight * el.side * robustWeight(form, el.threshold, el.e);
+    }),
     divisor,
     gradInput,
     gradTarget: gradInput.map((g) => -g),

@@ -86,6 +86,7 @@ const ARRAYS = [
   'gradGradInput',
   'out',
   'outLosses',
+  'outRobustWeights',
   'gradInput',
   'gradTarget',
   'gradInsideWeights',
@@ -102,11 +103,15 @@ const INPUTS = [
 const OUTPUTS = [
   'out',
   'outLosses',
+  'outRobustWeights',
   'gradInput',
   'gradTarget',
   'gradInsideWeights',
   'gradOutsideWeights',
 ];
+
+/** No option of a mean. */
+const noMean = { divisor: undefined, minDivisor: undefined, onZeroDivisor: undefined };
 
 /** The order: 16 lanes in f32 for a leaf, the lanes in pairs in f64, leaves, then pieces. */
 function sumInOrder(losses: Float32Array): number {
@@ -184,13 +189,15 @@ describe.each(backends)('%s', (_, smooth) => {
   test('any bits: losses and gradients are right', () => {
     check(150, pair(anyBits, shortLength), (call) => {
       for (const reduction of ['none', 'sum'] as const) {
-        const each = { ...call, reduction };
+        const each = { ...call, reduction, allElements: true };
         const { forward, backward } = outcomes(smooth, each, inKernel);
         // A residual is an f32 too: beyond the largest it is infinite.
         const input = call.input.map((x, i) => x - (call.target[i] as number));
         const right = oracle({ ...each, input, target: new Float32Array(input.length) });
         if (reduction === 'none') expectNear('loss', forward?.loss as Float32Array, right.loss, 4);
         expectNear('gradInput', backward?.gradInput as Float32Array, right.gradInput, 4);
+        const weights = forward?.outRobustWeights as Float32Array;
+        expectNear('outRobustWeights', weights, right.outRobustWeights, 4);
       }
     });
   });
@@ -245,17 +252,20 @@ describe.each(backends)('%s', (_, smooth) => {
   test('losses beside a mean or a sum: the bits of the reduction "none"', () => {
     check(100, call(anyBits, anyLength), (drawn) => {
       const reduction = drawn.reduction === 'mean' ? 'mean' : 'sum';
-      const each = { divisor: undefined, minDivisor: undefined, onZeroDivisor: undefined };
       const beside: Call = {
         ...drawn,
-        ...(reduction === 'sum' && each),
+        ...(reduction === 'sum' && noMean),
         allElements: true,
         reduction,
       };
-      const none: Call = { ...drawn, ...each, reduction: 'none' };
+      const none: Call = { ...drawn, ...noMean, reduction: 'none' };
       const { loss } = outcome(smooth, 'forward', none, elsewhere);
       for (const where of [inKernel, elsewhere]) {
-        const { outLosses = 0, ...others } = outcome(smooth, 'forward', beside, where);
+        const {
+          outLosses = 0,
+          outRobustWeights: _,
+          ...others
+        } = outcome(smooth, 'forward', beside, where);
         expectSame({ outLosses }, { outLosses: loss as Float32Array });
         expectSame(outcome(smooth, 'forward', { ...beside, allElements: false }, where), others);
       }
@@ -491,6 +501,70 @@ describe.each(backends)('%s', (_, smooth) => {
         loss: loss as Float32Array,
         gradInput: gradInput as Float32Array,
       });
+  });
+
+  test('weights of robust fitting: times the residual, the gradient of the sum', () => {
+    check(100, call(tame, shortLength), (drawn) => {
+      const call: Call = { ...drawn, gradOutput: undefined, accumulate: false, allElements: true };
+      const sum: Call = { ...call, ...noMean, reduction: 'sum' };
+      const { outRobustWeights, gradInput } = outcome(smooth, 'withGrad', sum, inKernel);
+      const { input, target } = call;
+      const times = Array.from(outRobustWeights as Float32Array, (weight, i) => {
+        const d = (input[i] as number) - (target[i] as number);
+        // An infinite weight is that of a residual of 0, of which the gradient is 0.
+        return weight === 0 || d === 0 ? 0 : weight * d;
+      });
+      expectNear('gradInput', gradInput as Float32Array, times, 8);
+    });
+  });
+
+  test('weights of robust fitting at the edges', () => {
+    const d = [0, -0, 0.5, -2, 4, -8, 2 ** -149, Infinity, -Infinity, NaN];
+    const n = d.length;
+    const input = Float32Array.from(d);
+    const of = (name: 'smoothL1Loss' | 'huberLoss' | 'l1Loss', options = {}): number[] => {
+      const outRobustWeights = new Float32Array(n).fill(7);
+      smooth[name](input, new Float32Array(n), { ...options, outRobustWeights });
+      return Array.from(outRobustWeights);
+    };
+    const [inf, nan] = [Infinity, NaN];
+    // A beta of 0 has no limit at 0: neither has 1 / |d|.
+    const l1 = [inf, inf, 2, 0.5, 0.25, 0.125, inf, 0, 0, nan];
+    expect(of('l1Loss')).toEqual(l1);
+    expect(of('smoothL1Loss', { beta: 0 })).toEqual(l1);
+    expect(of('smoothL1Loss', { beta: 2 })).toEqual([
+      0.5,
+      0.5,
+      0.5,
+      0.5,
+      0.25,
+      0.125,
+      0.5,
+      0,
+      0,
+      nan,
+    ]);
+    expect(of('smoothL1Loss', { beta: inf })).toEqual([...new Array(n - 1).fill(0), nan]);
+    expect(of('huberLoss', { delta: 2 })).toEqual([1, 1, 1, 1, 0.5, 0.25, 1, 0, 0, nan]);
+    expect(of('huberLoss', { delta: 0 })).toEqual([1, 1, 0, 0, 0, 0, 0, 0, 0, nan]);
+    expect(of('huberLoss', { delta: inf })).toEqual([...new Array(n - 1).fill(1), nan]);
+    const nothing = new Array(n).fill(0);
+    expect(of('l1Loss', { mask: new Uint8Array(n) })).toEqual(nothing);
+    expect(of('l1Loss', { insideWeights: 0 })).toEqual(nothing);
+    expect(of('l1Loss', { weight: 0, reduction: 'none' })).toEqual(nothing);
+    // The weight of the residual itself: outside * inside^2 / |inside * d|.
+    const weights = { insideWeights: -4, weight: 3, scale: 5 };
+    expect(of('l1Loss', weights).slice(2, 6)).toEqual([120, 30, 15, 7.5]);
+    const zero = { divisor: 'weights', weight: new Float32Array(n), onZeroDivisor: 'zero' };
+    expect(of('huberLoss', zero)).toEqual(nothing);
+    const gradInput = new Float32Array(n);
+    const outRobustWeights = new Float32Array(n);
+    const mean = { divisor: 0, onZeroDivisor: 'zero', outRobustWeights } as const;
+    smooth.huberLossWithGrad(input, new Float32Array(n), gradInput, mean);
+    expect([gradInput.join(), Array.from(outRobustWeights)]).toEqual([
+      nothing.join(),
+      of('huberLoss'),
+    ]);
   });
 
   test('a residual of beta, or of delta: the slope is that of the line, exactly', () => {

@@ -295,13 +295,14 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
 
 /** Takes the arrays of the options. */
 function takeOptions(binding: Binding, plan: Plan, given: Given, home: Home): void {
-  const { insideWeights, mask, outLosses } = given;
+  const { insideWeights, mask, outLosses, outRobustWeights } = given;
   const { gradTarget, gradInsideWeights, gradOutsideWeights } = given;
   const outside = given.weight === undefined ? given.outsideWeights : given.weight;
   if (typeof insideWeights === 'object') binding.take(slot.INSIDE, insideWeights, home);
   if (typeof outside === 'object') binding.take(slot.OUTSIDE, outside, home);
   if (mask !== undefined) binding.take(slot.MASK, mask, home);
   if (outLosses !== undefined) binding.take(slot.OUT, outLosses, home);
+  if (outRobustWeights !== undefined) binding.take(slot.ROBUST_WEIGHTS, outRobustWeights, home);
   if (gradTarget !== undefined) binding.take(slot.GRAD_TARGET, gradTarget, home);
   if (gradInsideWeights !== undefined) binding.take(slot.GRAD_INSIDE, gradInsideWeights, home);
   if (gradOutsideWeights !== undefined) binding.take(slot.GRAD_OUTSIDE, gradOutsideWeights, home);

@@ -10,7 +10,7 @@ import { type Plan, slot } from './plan.ts';
 import { walk } from './walk.ts';
 
 /** What is stored of the elements, beside gradients. */
-const ELEMENTS = want.STORE;
+const ELEMENTS = want.STORE | want.ROBUST;
 
 /**
  * Computes a call.
@@ -116,7 +116,7 @@ function fillWithZeros(kernel: Kernel, plan: Plan, job: Job): void {
   if (stored !== 0) walk(kernel, plan, job, job.binding.n, stored, count.NOTHING);
   if (plan.accumulates) return;
   for (const { isResult, slot: at, buffer, start, length } of job.binding.list) {
-    if (!isResult || at === slot.OUT) continue;
+    if (!isResult || at === slot.OUT || at === slot.ROBUST_WEIGHTS) continue;
     new Float32Array((buffer ?? kernel.views.f32.buffer) as ArrayBuffer, start, length).fill(0);
   }
 }

@@ -1,16 +1,8 @@
 // The words of a job, the struct of crate/job.rs in the kernel's memory. Nobody else writes them.
 
 import { Binding } from './bind.ts';
-import {
-  field,
-  JOB_WORDS,
-  layout,
-  OPERAND_WORDS,
-  OPERANDS,
-  RESULTS,
-  want,
-} from './generated/job.ts';
-import { type Plan, slot } from './plan.ts';
+import { field, JOB_WORDS, layout, OPERAND_WORDS, OPERANDS, RESULTS } from './generated/job.ts';
+import { type Plan, slot, wantsOf } from './plan.ts';
 
 /** Bytes that a job takes. */
 export const JOB_BYTES = 4 * JOB_WORDS;
@@ -95,8 +87,6 @@ export class Job {
 
   #pointFrom(wanted: number, element: number, row: number): void {
     const { u32 } = this.#views;
-    const losses = (wanted & (want.STORE | want.ROWS)) !== 0;
-    const gradients = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
     for (const bound of this.binding.list) {
       const at = bound.slot;
       // Curves are made of these.
@@ -113,7 +103,7 @@ export class Job {
         u32[word + 1] = place;
       } else {
         const word = this.#word + RESULTS + at - slot.OUT;
-        if (!(at === slot.OUT ? losses : gradients)) place = 0;
+        if ((wanted & wantsOf(at)) === 0) place = 0;
         if ((u32[word] === 0) !== (place === 0)) this.#isStale = true;
         u32[word] = place;
       }

@@ -95,6 +95,12 @@ export interface OutOption<Out extends Float32Array | undefined = Float32Array |
 export interface ElementOptions {
   /** Receives the losses of the elements beside a `"mean"` or a `"sum"`: those of the reduction `"none"`. */
   outLosses?: Float32Array | undefined;
+  /**
+   * Receives the weights of robust fitting: an element's slope divided by its residual `d`, so that the
+   * gradient of the `"sum"` is the weight times `d`. Without weights, `1 / max(beta, |d|)` for smooth L1, and
+   * `min(1, delta / |d|)` for Huber.
+   */
+  outRobustWeights?: Float32Array | undefined;
 }
 
 /** The gradients beside that to the input, and how they are written. */
@@ -148,7 +154,7 @@ const COMMON = [
   'onZeroDivisor',
   'copy',
 ] as const;
-const ELEMENTS = ['outLosses'] as const;
+const ELEMENTS = ['outLosses', 'outRobustWeights'] as const;
 const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'] as const;
 
 /** The options of each role, beside those of the loss. */
@@ -197,6 +203,7 @@ export class Given {
   copy: unknown = undefined;
   out: unknown = undefined;
   outLosses: unknown = undefined;
+  outRobustWeights: unknown = undefined;
   gradTarget: unknown = undefined;
   gradInsideWeights: unknown = undefined;
   gradOutsideWeights: unknown = undefined;
@@ -243,6 +250,7 @@ export class Given {
     this.copy = or(options.copy, base.copy);
     this.out = or(options.out, base.out);
     this.outLosses = or(options.outLosses, base.outLosses);
+    this.outRobustWeights = or(options.outRobustWeights, base.outRobustWeights);
     this.gradTarget = or(options.gradTarget, base.gradTarget);
     this.gradInsideWeights = or(options.gradInsideWeights, base.gradInsideWeights);
     this.gradOutsideWeights = or(options.gradOutsideWeights, base.gradOutsideWeights);
@@ -272,6 +280,7 @@ export class Given {
       isAlike(this.weight, other.weight) &&
       isAlike(this.mask, other.mask) &&
       isAlike(this.outLosses, other.outLosses) &&
+      isAlike(this.outRobustWeights, other.outRobustWeights) &&
       isAlike(this.gradTarget, other.gradTarget) &&
       isAlike(this.gradInsideWeights, other.gradInsideWeights) &&
       isAlike(this.gradOutsideWeights, other.gradOutsideWeights) &&
@@ -293,6 +302,7 @@ export class Given {
       this.weight === other.weight &&
       this.mask === other.mask &&
       this.outLosses === other.outLosses &&
+      this.outRobustWeights === other.outRobustWeights &&
       this.gradTarget === other.gradTarget &&
       this.gradInsideWeights === other.gradInsideWeights &&
       this.gradOutsideWeights === other.gradOutsideWeights
@@ -392,6 +402,7 @@ function isClean(): boolean {
     PROBE.copy === undefined &&
     PROBE.out === undefined &&
     PROBE.outLosses === undefined &&
+    PROBE.outRobustWeights === undefined &&
     PROBE.gradTarget === undefined &&
     PROBE.gradInsideWeights === undefined &&
     PROBE.gradOutsideWeights === undefined &&

@@ -156,6 +156,7 @@ export function createPlainKernel(
     const accumulates = u32[at + field.accumulate] !== 0;
     const isGradient = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
     const out = array(slot.OUT) as Float32Array;
+    const robustWeights = array(slot.ROBUST_WEIGHTS) as Float32Array;
     const put = (index: number): ((element: number, value: number) => void) => {
       const result = isGradient ? array(index) : undefined;
       if (!result) return () => {};
@@ -218,6 +219,13 @@ export function createPlainKernel(
         putTarget(i, isMasked ? 0 : -toInput);
         putInside(i, isMasked ? 0 : fround(fround(pull * t) * d));
         putOutside(i, isMasked ? 0 : fround(g * fround(lossOfElement - shift)));
+      }
+      if (wanted & want.ROBUST) {
+        const top = fround(pre(i) * inv(i));
+        const weight = limit >= fround(abs(e) * top) ? top : fround(limit / abs(e));
+        const factor = fround(fround(outsideWeight * insideWeight) * insideWeight);
+        const weighted = factor === 0 ? 0 : fround(fround(weight * side) * factor);
+        robustWeights[i] = isMasked ? 0 : fround(weighted * scale);
       }
       if (wanted & want.CURVATURE) {
         const bend = abs(e) >= halfOf ? 0 : fround(fround(pre(i) * inv(i)) + fround(e * 0));

@@ -30,12 +30,19 @@ export const slot = {
   GRAD_TARGET: operand.MASK + 1 + result.GRAD_TARGET,
   GRAD_INSIDE: operand.MASK + 1 + result.GRAD_INSIDE,
   GRAD_OUTSIDE: operand.MASK + 1 + result.GRAD_OUTSIDE,
-  THRESHOLD: operand.MASK + 1 + result.GRAD_OUTSIDE + 1,
-  TAU: operand.MASK + 1 + result.GRAD_OUTSIDE + 2,
+  ROBUST_WEIGHTS: operand.MASK + 1 + result.ROBUST_WEIGHTS,
+  THRESHOLD: operand.MASK + 1 + result.ROBUST_WEIGHTS + 1,
+  TAU: operand.MASK + 1 + result.ROBUST_WEIGHTS + 2,
 } as const;
 export const SLOTS = slot.TAU + 1;
 
-export const isResult = (at: number): boolean => at >= slot.OUT && at <= slot.GRAD_OUTSIDE;
+export const isResult = (at: number): boolean => at >= slot.OUT && at <= slot.ROBUST_WEIGHTS;
+
+/** What has a result written: a set of `want`. */
+export function wantsOf(at: number): number {
+  if (at === slot.OUT) return want.STORE | want.ROWS;
+  return at === slot.ROBUST_WEIGHTS ? want.ROBUST : want.GRAD | want.CURVATURE;
+}
 
 const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
 const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] as const;
@@ -45,6 +52,7 @@ const COPY = ['allow', 'throw'] as const;
 const RESULT_OPTIONS = [
   'out',
   'outLosses',
+  'outRobustWeights',
   'gradTarget',
   'gradInsideWeights',
   'gradOutsideWeights',
@@ -166,6 +174,7 @@ export class Plan {
       outside === undefined ||
       given.mask !== undefined ||
       given.outLosses !== undefined ||
+      given.outRobustWeights !== undefined ||
       given.gradTarget !== undefined ||
       given.gradInsideWeights !== undefined ||
       given.gradOutsideWeights !== undefined ||
@@ -180,10 +189,11 @@ export class Plan {
       this.want |=
         this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : want.SUM;
     if (given.outLosses !== undefined) this.want |= want.STORE;
+    if (given.outRobustWeights !== undefined) this.want |= want.ROBUST;
     this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
     this.counted = isMean ? countOf(this.divisor) : count.NOTHING;
-    this.isGradient = (this.want & ~(want.SUM | want.STORE | want.ROWS)) !== 0;
+    this.isGradient = (this.want & ~(want.SUM | want.STORE | want.ROWS | want.ROBUST)) !== 0;
     this.countsFirst = this.counted !== count.NOTHING && this.isGradient;
     this.shifts =
       isMean &&
@@ -231,6 +241,8 @@ export class Plan {
         return 'gradInsideWeights';
       case slot.GRAD_OUTSIDE:
         return 'gradOutsideWeights';
+      case slot.ROBUST_WEIGHTS:
+        return 'outRobustWeights';
       case slot.THRESHOLD:
         return this.thresholdName;
       case slot.TAU:

@@ -5,7 +5,7 @@ import type { Bound } from './bind.ts';
 import { count, layout, PIECE, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
-import { type Plan, slot } from './plan.ts';
+import { type Plan, slot, wantsOf } from './plan.ts';
 import type { Stage } from './stage.ts';
 
 /** What the elements of a pass add up to. */
@@ -65,8 +65,7 @@ function walkLongRows(
 
 /** Whether a pass writes a result. */
 function isWritten(result: Bound, wanted: number): boolean {
-  const those = result.slot === slot.OUT ? want.STORE | want.ROWS : want.GRAD | want.CURVATURE;
-  return (wanted & those) !== 0;
+  return (wanted & wantsOf(result.slot)) !== 0;
 }
 
 /** Computes the elements `first .. first + n`. What they add up to is in the sums then. */

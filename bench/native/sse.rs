@@ -30,6 +30,10 @@ impl Lanes for Sse {
         Self(unsafe { _mm_mul_ps(self.0, other.0) })
     }
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        Self(unsafe { _mm_div_ps(self.0, other.0) })
+    }
+    #[inline(always)]
     fn pmin(self, other: Self) -> Self {
         // The instruction returns its second operand where one is NaN.
         Self(unsafe { _mm_min_ps(other.0, self.0) })

@@ -68,10 +68,17 @@ pub enum Name {
     GradTarget,
     GradInside,
     GradOutside,
+    RobustWeights,
 }
 
-pub const OUTPUTS: [Name; 5] =
-    [Name::Out, Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
+pub const OUTPUTS: [Name; 6] = [
+    Name::Out,
+    Name::GradInput,
+    Name::GradTarget,
+    Name::GradInside,
+    Name::GradOutside,
+    Name::RobustWeights,
+];
 
 /// The weights of residuals below 0 and of all others.
 pub type Sides = [f32; 2];
@@ -116,6 +123,9 @@ impl Case {
         }
         if want & (want::GRAD | want::CURVATURE) != 0 {
             outputs.push(Name::GradInput);
+        }
+        if want & want::ROBUST != 0 {
+            outputs.push(Name::RobustWeights);
         }
         Case {
             want,
@@ -240,7 +250,7 @@ pub struct Outcome {
     /// The sum of a row that did not end.
     pub row: f64,
     /// In the order of [`OUTPUTS`]; empty without an array.
-    pub outputs: [Vec<f32>; 5],
+    pub outputs: [Vec<f32>; 6],
 }
 
 impl Outcome {
@@ -327,7 +337,7 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(case: &Case, plan: &Plan, elements: &Range<usize>, outputs: &[Vec<f32>; 5]) -> Self {
+    fn new(case: &Case, plan: &Plan, elements: &Range<usize>, outputs: &[Vec<f32>; 6]) -> Self {
         let mut memory = Memory {
             arrays: Vec::new(),
             mask: vec![1; plan.offset],

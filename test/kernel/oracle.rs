@@ -45,6 +45,17 @@ pub fn curvature(form: Form, threshold: f64, d: f64) -> f64 {
     }
 }
 
+/// The slope divided by `d`; its limit at 0.
+pub fn robust_weight(form: Form, threshold: f64, d: f64) -> f64 {
+    let a = d.abs();
+    match form {
+        _ if d.is_nan() => d,
+        Form::Huber if a <= threshold => 1.0,
+        Form::Huber => threshold / a,
+        Form::SmoothL1 => 1.0 / a.max(threshold),
+    }
+}
+
 /// The derivative of the loss with respect to its threshold.
 pub fn threshold_slope(form: Form, threshold: f64, d: f64) -> f64 {
     let a = d.abs();
@@ -78,7 +89,7 @@ pub struct Expected {
     pub loss: Sum,
     pub count: Sum,
     pub row: Sum,
-    pub outputs: [Vec<Sum>; 5],
+    pub outputs: [Vec<Sum>; 6],
 }
 
 struct Element {
@@ -175,7 +186,8 @@ fn output(case: &Case, name: Name, elements: &[Element]) -> Vec<Sum> {
         };
         return elements.chunks(case.row_length).enumerate().map(row).collect();
     }
-    let is_added = case.accumulate && case.want & want::GRAD != 0 && name != Name::Out;
+    let is_gradient = !matches!(name, Name::Out | Name::RobustWeights);
+    let is_added = case.accumulate && case.want & want::GRAD != 0 && is_gradient;
     let terms = |(element, &before): (&Element, &f32)| {
         let old = if is_added { before.into() } else { 0.0 };
         let new = if element.counts { result(case, name, element) } else { [0.0, 0.0] };
@@ -198,6 +210,11 @@ fn result(case: &Case, name: Name, element: &Element) -> [f64; 2] {
         Name::GradInput => [pull * inside, 0.0],
         Name::GradTarget => [-pull * inside, 0.0],
         Name::GradInside => [pull * d, 0.0],
+        Name::RobustWeights => {
+            let factor = outside * inside * inside;
+            let weight = side * robust_weight(case.form, threshold, e);
+            [if factor == 0.0 { 0.0 } else { f64::from(case.scale) * factor * weight }, 0.0]
+        }
         _ => [g * cost(case, element), -g * f64::from(case.shift)],
     }
 }
