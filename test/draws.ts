@@ -118,6 +118,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         'weights',
         'nonzeroWeights',
         'unmasked',
+        'unmaskedRows',
         7.5,
         0,
       ),
@@ -193,6 +194,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
         hasTaus ||
         reduction === 'rows' ||
         divisor === 'rows' ||
+        divisor === 'unmaskedRows' ||
         parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
       return needsRows ? whole : { ...whole, rowLength: undefined };
     });

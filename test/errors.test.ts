@@ -76,7 +76,8 @@ const types: { [option: string]: string } = {
   rowLength: 'must be a number',
   minDivisor: 'must be a number',
   reduction: 'must be one of "none", "sum", "mean", "rows"',
-  divisor: 'must be a number or one of "elements", "rows", "weights", "nonzeroWeights", "unmasked"',
+  divisor:
+    'must be a number or one of "elements", "rows", "weights", "nonzeroWeights", "unmasked", "unmaskedRows"',
   onZeroDivisor: 'must be one of "nan", "zero"',
   copy: 'must be one of "allow", "throw"',
   beta: 'must be a number or a Float32Array',
@@ -114,7 +115,10 @@ const wrongTogether: [(a: Arrays) => Arrays, string][] = [
     (a) => ({ divisor, insideWeights: a.weights }),
     `TypeError: divisor "${divisor}" needs outsideWeights, which are missing`,
   ]),
-  [() => ({ divisor: 'rows' }), 'TypeError: divisor "rows" needs rowLength, which is missing'],
+  ...(['rows', 'unmaskedRows'] as const).map((divisor): [() => Arrays, string] => [
+    () => ({ divisor }),
+    `TypeError: divisor "${divisor}" needs rowLength, which is missing`,
+  ]),
   [() => ({ reduction: 'rows' }), 'TypeError: reduction "rows" needs rowLength, which is missing'],
   [
     (a) => ({ weight: 1, outsideWeights: a.weights }),

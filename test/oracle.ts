@@ -82,7 +82,15 @@ export interface Job {
   mask?: Layout | undefined;
   ignoreNaNTargets?: boolean | undefined;
   reduction?: 'none' | 'sum' | 'mean' | 'rows' | undefined;
-  divisor?: 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unmasked' | number | undefined;
+  divisor?:
+    | 'elements'
+    | 'rows'
+    | 'weights'
+    | 'nonzeroWeights'
+    | 'unmasked'
+    | 'unmaskedRows'
+    | number
+    | undefined;
   minDivisor?: number | undefined;
   onZeroDivisor?: 'nan' | 'zero' | undefined;
   scale?: number | undefined;
@@ -204,6 +212,8 @@ function countOf(job: Job, elements: Element[], rowLength: number): number {
   if (divisor === 'elements') return elements.length;
   if (divisor === 'rows') return elements.length / rowLength;
   if (divisor === 'weights') return sum(weights);
+  if (divisor === 'unmaskedRows')
+    return new Set(elements.filter((el) => el.counts).map((el) => el.row)).size;
   if (divisor === 'nonzeroWeights') return weights.filter((w) => w !== 0).length;
   return weights.length;
 }

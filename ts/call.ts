@@ -1,8 +1,8 @@
 // One call: its arrays are bound to its plan, passes over the elements compute what is wanted, and what
 // they add up to is divided as the reduction says.
-import { bind, placeCurves } from './bind.ts';
+import { type Bound, bind, placeCurves } from './bind.ts';
 import { describe } from './check.ts';
-import { count, want } from './generated/job.ts';
+import { count, layout, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Given } from './options.ts';
@@ -100,6 +100,10 @@ function gradientFactor(plan: Plan, upstream: number, divisor: number): number {
 function countFirst(kernel: Kernel, plan: Plan, job: Job, upstream: number | Float32Array): number {
   const { sums } = kernel;
   const { n } = job.binding;
+  if (plan.countsRows) {
+    sums.count = unmaskedRows(kernel, plan, job);
+    return 0;
+  }
   if (plan.shifts && typeof upstream !== 'number')
     throw new TypeError(
       `${plan.fn}: gradOutsideWeights with divisor "weights" needs one number as gradOutput, got ${describe(upstream)}`,
@@ -107,6 +111,30 @@ function countFirst(kernel: Kernel, plan: Plan, job: Job, upstream: number | Flo
   walk(kernel, plan, job, n, plan.shifts ? want.SUM : want.NOTHING, plan.counted);
   const isWhole = plan.shifts && plan.divisorFor(n, sums.count) === sums.count;
   return isWhole ? sums.loss / sums.count : 0;
+}
+
+/**
+ * The number of rows with an element that is not masked. Most rows begin with one, so that few elements are
+ * looked at: the kernel, which would look at all, is not asked.
+ */
+function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
+  const { bounds, n } = job.binding;
+  const { rowLength, hasMask, ignoresNaN } = plan;
+  const { buffer } = kernel.views.f32;
+  const [target, mask] = [bounds[slot.TARGET], bounds[slot.MASK]] as [Bound, Bound];
+  const targets = target.array ?? new Float32Array(buffer, target.start, n);
+  const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
+  const isByRow = hasMask && mask.layout === layout.ROW;
+  const counts = (i: number, row: number): boolean =>
+    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && Number.isNaN(targets[i]));
+  let rows = 0;
+  for (let row = 0; row < n / rowLength; row++) {
+    const end = (row + 1) * rowLength;
+    let i = row * rowLength;
+    while (i < end && !counts(i, row)) i++;
+    if (i < end) rows++;
+  }
+  return rows;
 }
 
 /** What a mean writes that is 0: zeros as gradients, and what it stores of its elements, which is not divided. */

@@ -35,7 +35,14 @@ export type Weights =
   | { perColumn: Float32Array };
 
 /** What the sum of the losses is divided by for the reduction `"mean"`. */
-export type Divisor = 'elements' | 'rows' | 'weights' | 'nonzeroWeights' | 'unmasked' | number;
+export type Divisor =
+  | 'elements'
+  | 'rows'
+  | 'weights'
+  | 'nonzeroWeights'
+  | 'unmasked'
+  | 'unmaskedRows'
+  | number;
 
 /** Options that every loss has. */
 export interface LossOptions<R extends Reduction = Reduction> {

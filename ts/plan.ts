@@ -45,7 +45,14 @@ export function wantsOf(at: number): number {
 }
 
 const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
-const DIVISORS = ['elements', 'rows', 'weights', 'nonzeroWeights', 'unmasked'] as const;
+const DIVISORS = [
+  'elements',
+  'rows',
+  'weights',
+  'nonzeroWeights',
+  'unmasked',
+  'unmaskedRows',
+] as const;
 const ON_ZERO = ['nan', 'zero'] as const;
 const COPY = ['allow', 'throw'] as const;
 
@@ -89,6 +96,8 @@ export class Plan {
   readonly scale: number;
   /** 0: the arrays are no rows. */
   readonly rowLength: number;
+  readonly hasMask: boolean;
+  readonly ignoresNaN: boolean;
   readonly divisor: Divisor;
   readonly minDivisor: number;
   readonly zeroOnZero: boolean;
@@ -119,6 +128,8 @@ export class Plan {
   readonly makesArray: boolean;
   /** What is added up for the divisor. */
   readonly counted: number;
+  /** Whether rows that are not masked are counted, which the kernel does not. */
+  readonly countsRows: boolean;
   /** Whether that must be known before anything is written, since gradients are divided by it. */
   readonly countsFirst: boolean;
   /** Whether the gradient to the outside weights has a share of the mean, which these divide. */
@@ -152,7 +163,8 @@ export class Plan {
     const inside = this.#weights('insideWeights', given.insideWeights, given, given.insideLayout);
     const outside = this.#weights(this.outsideName, outsideWeights, given, given.outsideLayout);
     if (given.mask !== undefined) checkArray(fn, 'mask', given.mask, 'Uint8Array');
-    const ignoresNaN = this.#flag('ignoreNaNTargets', given.ignoreNaNTargets);
+    this.hasMask = given.mask !== undefined;
+    this.ignoresNaN = this.#flag('ignoreNaNTargets', given.ignoreNaNTargets);
     this.rowLength = this.#number('rowLength', given.rowLength) ?? 0;
     this.divisor =
       typeof given.divisor === 'number'
@@ -172,7 +184,7 @@ export class Plan {
     this.hasArrays =
       inside === undefined ||
       outside === undefined ||
-      given.mask !== undefined ||
+      this.hasMask ||
       given.outLosses !== undefined ||
       given.outRobustWeights !== undefined ||
       given.gradTarget !== undefined ||
@@ -194,13 +206,14 @@ export class Plan {
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
     this.counted = isMean ? countOf(this.divisor) : count.NOTHING;
     this.isGradient = (this.want & ~(want.SUM | want.STORE | want.ROWS | want.ROBUST)) !== 0;
-    this.countsFirst = this.counted !== count.NOTHING && this.isGradient;
+    this.countsRows = isMean && this.divisor === 'unmaskedRows';
+    this.countsFirst = this.countsRows || (this.counted !== count.NOTHING && this.isGradient);
     this.shifts =
       isMean &&
       this.divisor === 'weights' &&
       (this.want & want.GRAD) !== 0 &&
       given.gradOutsideWeights !== undefined;
-    this.#write(inside, outside, ignoresNaN);
+    this.#write(inside, outside);
   }
 
   /** How an array lies: `NUMBER` where its length decides. */
@@ -273,7 +286,7 @@ export class Plan {
     if (!this.isMean) return 1;
     const { divisor } = this;
     const value =
-      this.counted !== count.NOTHING
+      this.counted !== count.NOTHING || this.countsRows
         ? counted
         : typeof divisor === 'number'
           ? divisor
@@ -388,18 +401,18 @@ export class Plan {
       throw new TypeError(
         `${fn}: outLosses has a use only with reduction "mean" or "sum", got "${reduction}"`,
       );
-    if (divisor === 'rows' && rowLength === 0)
-      throw new TypeError(`${fn}: divisor "rows" needs rowLength, which is missing`);
+    if ((divisor === 'rows' || divisor === 'unmaskedRows') && rowLength === 0)
+      throw new TypeError(`${fn}: divisor "${divisor}" needs rowLength, which is missing`);
     if (reduction === 'rows' && rowLength === 0)
       throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
   }
 
-  #write(inside: number | undefined, outside: number | undefined, ignoresNaN: boolean): void {
+  #write(inside: number | undefined, outside: number | undefined): void {
     const { words } = this;
     const floats = new Float32Array(words.buffer);
     words[field.want] = this.want;
     words[field.accumulate] = Number(this.accumulates);
-    words[field.ignore_nan] = Number(ignoresNaN);
+    words[field.ignore_nan] = Number(this.ignoresNaN);
     words[field.row_length] = this.rowLength;
     floats[field.scale] = this.scale;
     floats[field.grad_scale] = 1;
