@@ -71,6 +71,9 @@ pub mod want {
     pub const DELTA: u32 = 128;
     /// The weights of robust fitting, stored in `ROBUST_WEIGHTS`.
     pub const ROBUST: u32 = 256;
+    /// The losses, in place of `SUM`, or the derivatives with `BETA` or `DELTA`, are added exactly to
+    /// [`Work::exact_loss`](crate::tiles::Work).
+    pub const EXACT: u32 = 512;
 }
 
 /// What is added to [`Totals::count`](crate::tiles::Totals), for every element that is not masked.
@@ -82,6 +85,8 @@ pub mod count {
     pub const NONZERO: u32 = 2;
     /// 1.
     pub const UNMASKED: u32 = 3;
+    /// Nothing: its outside weight is added exactly to [`Work::exact_count`](crate::tiles::Work).
+    pub const EXACT_WEIGHTS: u32 = 4;
 }
 
 /// What a job has that the plain loop does not: a set of bits, which [`Job::required_shape`] derives.

@@ -39,6 +39,7 @@
 //!    fill its queue. 12 % faster out of the caches, 1 % slower in them. Gradients alone and weighted
 //!    sums gain nothing, nor does such a read where a result will be stored.
 
+use crate::exact;
 use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
 use crate::loss::{BOXES, Curve, ONE_WEIGHT, UNIT};
@@ -49,8 +50,9 @@ use crate::tiles::{
 // Sets of `want` that have a loop of their own, or a meaning.
 pub const GRAD_EACH: u32 = want::GRAD | want::UPSTREAM;
 pub const SUM_GRAD: u32 = want::SUM | want::GRAD;
+pub const STORE_GRAD: u32 = want::STORE | want::GRAD;
 /// The uses of a loss.
-pub const LOSS: u32 = want::SUM | want::STORE | want::ROWS;
+pub const LOSS: u32 = want::SUM | want::STORE | want::ROWS | want::EXACT;
 /// Derivatives that are neither a loss nor a gradient.
 pub const DERIVATIVES: u32 = want::CURVATURE | want::BETA | want::DELTA;
 
@@ -82,7 +84,10 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         };
     }
     // The passes that training and evaluation spend their time in have loops of their own.
-    match (job.want, job.shape) {
+    // Exact sums are made of stored losses.
+    let stored =
+        if job.want & want::EXACT != 0 { job.want ^ (want::EXACT | want::STORE) } else { job.want };
+    match (stored, job.shape) {
         (want::SUM, shape) if shape & !SIDED == 0 => pass!(4, want::SUM, SIDED),
         (want::SUM, shape::WEIGHTED) => pass!(4, want::SUM, shape::WEIGHTED),
         (want::SUM, shape::MASKED) => pass!(4, want::SUM, shape::MASKED),
@@ -92,6 +97,7 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (SUM_GRAD, shape) if shape & !SIDED == 0 => pass!(4, SUM_GRAD, SIDED),
         (SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
         (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::MASKED),
+        (STORE_GRAD, shape::PLAIN) => pass!(4, STORE_GRAD, shape::PLAIN),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
         (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
         (_, shape) => match shape & !shape::MORE {
@@ -124,7 +130,9 @@ impl<L: Lanes> Splat<L> {
     fn new<const WANT: u32, const SHAPE: u32>(job: &Job) -> Self {
         let is_own = WANT != ANY && WANT != SPECIAL;
         let number = |is_read: bool, x: &f32| L::splat(if is_read { *x } else { 1.0 });
-        let rows = !is_own && job.want & want::ROWS != 0;
+        // What is added up is not scaled before.
+        let is_raw =
+            (!is_own || WANT & want::STORE != 0) && job.want & (want::ROWS | want::EXACT) != 0;
         let is_sided = SHAPE & shape::SIDED != 0;
         Splat {
             want: job.want,
@@ -137,7 +145,7 @@ impl<L: Lanes> Splat<L> {
                 below: number(is_sided, &job.below),
                 above: number(is_sided, &job.above),
             },
-            scale: number(!rows, &job.scale),
+            scale: number(!is_raw, &job.scale),
             robust_scale: number(!is_own, &job.scale),
             grad_scale: number(true, &job.grad_scale),
             shift: number(!is_own, &job.shift),
@@ -166,6 +174,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
     let adds_up = !is_own || WANT & want::SUM != 0;
     let rows = WANT == ANY && job.want & want::ROWS != 0;
+    let is_exact = (!is_own || WANT & want::STORE != 0) && job.want & want::EXACT != 0;
     let body = if is_own {
         body_of(job) & (SHAPE | ONE_WEIGHT | UNIT)
     } else {
@@ -256,6 +265,9 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         }
         if rows {
             fold_rows(job, at, len, work);
+        }
+        if is_exact {
+            exact::add::<L>(losses_of(work), len, &raw mut (*work).exact_loss);
         }
         done += len;
     }
@@ -380,7 +392,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         if want & want::SUM != 0 {
             add_to(sums, losses);
         }
-        if want & (want::STORE | want::ROWS) != 0 {
+        if want & (want::STORE | want::ROWS | want::EXACT) != 0 {
             // Adding zero turns the -0 of a residual of -0 into 0.
             let zero = L::splat(0.0);
             let out = leaf.results[result::OUT];
@@ -439,7 +451,12 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             let slope = sided(each(|j| {
                 if is_beta { curve[j].beta_slope(t[j]) } else { curve[j].delta_slope(e[j], t[j]) }
             }));
-            add_to::<L, U>(sums, unmasked(each(|j| slope[j].mul(outer[j]))));
+            let slopes: [L; U] = unmasked(each(|j| slope[j].mul(outer[j])));
+            if want & want::EXACT != 0 {
+                store(slopes, leaf.results[result::OUT], i);
+            } else {
+                add_to::<L, U>(sums, slopes);
+            }
         }
     }
 }
@@ -520,13 +537,22 @@ unsafe fn load_mask<L: Lanes, const U: usize>(p: *const u8, i: usize) -> [L; U] 
     }
 }
 
+/// The tile for the losses of a leaf, or for its weights.
+///
+/// # Safety
+/// `work` is valid.
+#[inline(always)]
+unsafe fn losses_of(work: *mut Work) -> *mut f32 {
+    (&raw mut (*work).tiles.losses).cast()
+}
+
 /// Adds the losses of a leaf up, row by row. A row may have begun in an earlier leaf or call.
 ///
 /// # Safety
 /// As for [`run`]; the losses of the leaf are in their tile.
 #[inline(never)]
 unsafe fn fold_rows(job: &Job, at: usize, len: usize, work: *mut Work) {
-    let losses: *const f32 = (&raw const (*work).tiles.losses).cast();
+    let losses = losses_of(work);
     let mut sum = (*work).totals.row;
     each_row(job, at, len, |j, count, row, is_end| {
         for i in j..j + count {
@@ -565,6 +591,9 @@ unsafe fn count_only<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
 #[inline(never)]
 unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, done: usize, work: *mut Work) {
     let mut sums = [L::splat(0.0); UNROLL];
+    let is_exact = job.count == count::EXACT_WEIGHTS;
+    let values = losses_of(work);
+    let mut place = values;
     each_part(job, at, len, (*work).leaf, COUNTED, work, |leaf, end| {
         let mut i = 0;
         while i != end {
@@ -581,9 +610,18 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, done: usize, work: 
                 let [y]: [L; 1] = load(leaf.operands[operand::TARGET], i);
                 masked = masked.or(y.nan());
             }
-            add_to(&mut sums, [value.drop(masked)]);
+            let value = value.drop(masked);
+            if is_exact {
+                value.store(place);
+                place = place.add(LANES);
+            } else {
+                add_to(&mut sums, [value]);
+            }
             i += LANES;
         }
     });
     add_leaf(sums, &raw mut (*work).totals.count, done, work);
+    if is_exact {
+        exact::add::<L>(values, len, &raw mut (*work).exact_count);
+    }
 }

@@ -11,6 +11,8 @@ pub const LANES: usize = 4;
 ///
 /// A mask is a vector too: all bits of a lane set, or none.
 pub trait Lanes: Copy {
+    type Pair: Pair;
+
     fn splat(x: f32) -> Self;
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
@@ -46,6 +48,11 @@ pub trait Lanes: Copy {
     /// The lanes where the mask is set, those of `other` elsewhere.
     fn select(self, mask: Self, other: Self) -> Self;
 
+    /// The lanes with the lesser bits, compared as integers with a sign.
+    fn min_bits(self, other: Self) -> Self;
+    /// The least bits of all lanes.
+    fn least_bits(self) -> i32;
+
     /// # Safety
     /// `p` is valid for reading `LANES` floats.
     unsafe fn load(p: *const f32) -> Self;
@@ -54,12 +61,50 @@ pub trait Lanes: Copy {
     unsafe fn store(self, p: *mut f32);
 }
 
+/// Two `f64` lanes.
+pub trait Pair: Copy {
+    fn splat(x: f64) -> Self;
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    /// The sum of the two.
+    fn total(self) -> f64;
+    /// Two floats, widened. From memory it is one instruction on x86-64, from a vector two.
+    /// # Safety
+    /// `p` is valid for reading them.
+    unsafe fn promote(p: *const f32) -> Self;
+}
+
 #[cfg(target_arch = "wasm32")]
 mod wasm {
-    use super::{LANES, Lanes};
+    use super::{LANES, Lanes, Pair};
     use core::arch::wasm32::*;
 
+    impl Pair for v128 {
+        #[inline(always)]
+        fn splat(x: f64) -> Self {
+            f64x2_splat(x)
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            f64x2_add(self, other)
+        }
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            f64x2_sub(self, other)
+        }
+        #[inline(always)]
+        fn total(self) -> f64 {
+            f64x2_extract_lane::<0>(self) + f64x2_extract_lane::<1>(self)
+        }
+        #[inline(always)]
+        unsafe fn promote(p: *const f32) -> Self {
+            f64x2_promote_low_f32x4(v128_load64_zero(p.cast()))
+        }
+    }
+
     impl Lanes for v128 {
+        type Pair = Self;
+
         #[inline(always)]
         fn splat(x: f32) -> Self {
             f32x4_splat(x)
@@ -148,6 +193,16 @@ mod wasm {
         }
 
         #[inline(always)]
+        fn min_bits(self, other: Self) -> Self {
+            i32x4_min(self, other)
+        }
+        #[inline(always)]
+        fn least_bits(self) -> i32 {
+            let two = i32x4_min(self, i64x2_shuffle::<1, 0>(self, self));
+            i32x4_extract_lane::<0>(i32x4_min(two, i32x4_shuffle::<1, 0, 3, 2>(two, two)))
+        }
+
+        #[inline(always)]
         unsafe fn load(p: *const f32) -> Self {
             v128_load(p.cast())
         }
@@ -171,7 +226,27 @@ fn bitwise(a: [f32; LANES], b: [f32; LANES], op: fn(u32, u32) -> u32) -> [f32; L
     core::array::from_fn(|i| f32::from_bits(op(a[i].to_bits(), b[i].to_bits())))
 }
 
+impl Pair for [f64; 2] {
+    fn splat(x: f64) -> Self {
+        [x; 2]
+    }
+    fn add(self, other: Self) -> Self {
+        [self[0] + other[0], self[1] + other[1]]
+    }
+    fn sub(self, other: Self) -> Self {
+        [self[0] - other[0], self[1] - other[1]]
+    }
+    fn total(self) -> f64 {
+        self[0] + self[1]
+    }
+    unsafe fn promote(p: *const f32) -> Self {
+        p.cast::<[f32; 2]>().read_unaligned().map(f64::from)
+    }
+}
+
 impl Lanes for [f32; LANES] {
+    type Pair = [f64; 2];
+
     fn splat(x: f32) -> Self {
         [x; LANES]
     }
@@ -226,6 +301,14 @@ impl Lanes for [f32; LANES] {
     }
     fn select(self, mask: Self, other: Self) -> Self {
         self.drop(bitwise(mask, mask, |m, _| !m)).or(other.drop(mask))
+    }
+
+    fn min_bits(self, other: Self) -> Self {
+        let bits = |x: f32| x.to_bits() as i32;
+        core::array::from_fn(|i| f32::from_bits(bits(self[i]).min(bits(other[i])) as u32))
+    }
+    fn least_bits(self) -> i32 {
+        self.map(|x| x.to_bits() as i32).into_iter().fold(i32::MAX, i32::min)
     }
 
     unsafe fn load(p: *const f32) -> Self {

@@ -21,13 +21,14 @@
 //! `above` otherwise; these are 1 for the other losses.
 //!
 //! [`job`] says what a call is about, [`loss`] has the formula, [`lanes`] the vector operations,
-//! [`kernel`] the loop, [`tiles`] the places of its operands. `exports` below is the whole interface. No
+//! [`kernel`] the loop, [`tiles`] the places of its operands, [`exact`] sums without rounding. `exports` below is the whole interface. No
 //! function keeps state, allocates or panics.
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 // An `unsafe` block in each unsafe function would enclose its whole body: all of them work on raw pointers.
 #![allow(unsafe_op_in_unsafe_fn)]
 
+pub mod exact;
 pub mod job;
 pub mod kernel;
 pub mod lanes;

@@ -6,6 +6,7 @@
 
 use core::mem::offset_of;
 
+use crate::exact::Exact;
 use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
 use crate::lanes::{LANES, Lanes};
 use crate::loss::ONE_WEIGHT;
@@ -51,6 +52,9 @@ pub struct Totals {
 #[repr(C)]
 pub struct Work {
     pub totals: Totals,
+    /// What is added up exactly.
+    pub exact_loss: Exact,
+    pub exact_count: Exact,
     /// The leaf that is being worked on, and its last elements.
     pub leaf: Leaf,
     pub padded: Leaf,
@@ -183,7 +187,7 @@ unsafe fn operand_at(
 #[inline(always)]
 unsafe fn result_at(job: &Job, index: usize, at: usize, work: *mut Work) -> *mut f32 {
     let p = job.results[index];
-    if index == result::OUT && job.want & want::ROWS != 0 {
+    if index == result::OUT && job.want & (want::ROWS | want::EXACT) != 0 {
         (&raw mut (*work).tiles.losses).cast()
     } else if p.is_null() {
         p

@@ -3,6 +3,8 @@
 
 #[path = "kernel/case.rs"]
 mod case;
+#[path = "kernel/exact.rs"]
+mod exact;
 #[path = "kernel/oracle.rs"]
 mod oracle;
 

@@ -7,12 +7,31 @@ use smooth_l1::lanes::{LANES, Lanes};
 #[derive(Clone, Copy)]
 pub struct Sse(__m128);
 
+impl Sse {
+    fn lanes(self) -> [f32; LANES] {
+        let mut lanes = [0.0; LANES];
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        lanes
+    }
+}
+
 fn bits(mask: impl Fn(usize) -> bool) -> [f32; LANES] {
     core::array::from_fn(|i| f32::from_bits(if mask(i) { u32::MAX } else { 0 }))
 }
 
 // SAFETY, of every intrinsic below: SSE2 is part of x86-64.
 impl Lanes for Sse {
+    // Exact sums are not measured here: the crate's own lanes do.
+    type Pair = [f64; 2];
+
+    fn min_bits(self, other: Self) -> Self {
+        let [a, b] = [self, other].map(Self::lanes);
+        unsafe { Self::load(<[f32; LANES] as Lanes>::min_bits(a, b).as_ptr()) }
+    }
+    fn least_bits(self) -> i32 {
+        <[f32; LANES] as Lanes>::least_bits(self.lanes())
+    }
+
     #[inline(always)]
     fn splat(x: f32) -> Self {
         Self(unsafe { _mm_set1_ps(x) })

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
 
+use smooth_l1::exact::{DIGITS, Exact};
 use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
 use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
@@ -249,6 +250,8 @@ pub struct Outcome {
     pub count: f64,
     /// The sum of a row that did not end.
     pub row: f64,
+    pub exact_loss: Exact,
+    pub exact_count: Exact,
     /// In the order of [`OUTPUTS`]; empty without an array.
     pub outputs: [Vec<f32>; 6],
 }
@@ -282,6 +285,8 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
         // What a run leaves of its last piece is of no use to the next.
         let sum = || Sum { total: 0.0, before: f64::NAN, piece: f64::NAN };
         (*work).totals = Totals { loss: sum(), count: sum(), row: 0.0 };
+        (*work).exact_loss = Exact { digits: [0; DIGITS], specials: 0 };
+        (*work).exact_count = (*work).exact_loss;
     }
     let mut outputs = OUTPUTS
         .map(|name| if case.outputs.contains(&name) { case.before(name) } else { Vec::new() });
@@ -300,7 +305,8 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
         }
     }
     let Totals { loss, count, row } = unsafe { (&raw const (*work).totals).read() };
-    Outcome { loss: loss.total, count: count.total, row, outputs }
+    let [exact_loss, exact_count] = unsafe { [(*work).exact_loss, (*work).exact_count] };
+    Outcome { loss: loss.total, count: count.total, row, exact_loss, exact_count, outputs }
 }
 
 /// Cuts a range. An empty one is one piece: a call with nothing to do is a call too.
