@@ -111,7 +111,7 @@ unsafe fn rough<L: Lanes>(values: *const f32, n: usize, total: f64, least: i32, 
         loop {
             let v = L::load(values.add(i)).abs();
             sizes = sizes.add(v);
-            lows = L::splat(f32::INFINITY).select(v.eq(zero), v).pmin(lows);
+            lows = lows.min_bits(L::splat(f32::INFINITY).select(v.eq(zero), v));
             i += LANES;
             if i == n {
                 break;

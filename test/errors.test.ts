@@ -76,6 +76,7 @@ const types: { [option: string]: string } = {
   rowLength: 'must be a number',
   minDivisor: 'must be a number',
   reduction: 'must be one of "none", "sum", "mean", "rows"',
+  sum: 'must be one of "fast", "exact"',
   divisor:
     'must be a number or one of "elements", "rows", "weights", "nonzeroWeights", "unmasked", "unmaskedRows"',
   onZeroDivisor: 'must be one of "nan", "zero"',

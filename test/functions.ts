@@ -146,6 +146,7 @@ for (const [name, args, more] of [
   });
 export const COMMON = [
   'reduction',
+  'sum',
   'scale',
   'insideWeights',
   'outsideWeights',

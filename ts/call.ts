@@ -108,7 +108,7 @@ function countFirst(kernel: Kernel, plan: Plan, job: Job, upstream: number | Flo
     throw new TypeError(
       `${plan.fn}: gradOutsideWeights with divisor "weights" needs one number as gradOutput, got ${describe(upstream)}`,
     );
-  walk(kernel, plan, job, n, plan.shifts ? want.SUM : want.NOTHING, plan.counted);
+  walk(kernel, plan, job, n, plan.shifts ? plan.adds : want.NOTHING, plan.counted);
   const isWhole = plan.shifts && plan.divisorFor(n, sums.count) === sums.count;
   return isWhole ? sums.loss / sums.count : 0;
 }

@@ -1,5 +1,5 @@
 // The block of shared memory through which the threads of a pool meet.
-import { JOB_WORDS } from './generated/job.ts';
+import { count, EXACT_WORDS, field, JOB_WORDS, want } from './generated/job.ts';
 
 /** Pieces of the job that nobody has claimed. */
 export const CLAIM = 0;
@@ -27,8 +27,11 @@ const MAX_SHARE = 64;
 const HEAD = 64;
 const JOB_BYTES = 4 * JOB_WORDS + (64 - ((4 * JOB_WORDS) % 64));
 
-/** Bytes of the block: the words, the job, a flag and two sums for each piece. */
-export const CONTROL_BYTES = HEAD + JOB_BYTES + MAX_PIECES * 4 + MAX_PIECES * 16;
+/** Words of the exact sums of a piece. */
+export const EXACTS = 2 * EXACT_WORDS;
+
+/** Bytes of the block: the words, the job; for each piece a flag, two sums, and two exact ones. */
+export const CONTROL_BYTES = HEAD + JOB_BYTES + MAX_PIECES * (4 + 16 + 4 * EXACTS);
 
 /** The first message to a worker. */
 export interface Start {
@@ -50,12 +53,21 @@ export function control(buffer: ArrayBufferLike, address: number, threads: numbe
   /** How many pieces a claim takes: several while many are left, one at a time at the end. */
   const shareOf = (left: number): number =>
     Math.max(1, Math.min(MAX_SHARE, Math.floor(left / (2 * threads))));
+  const exacts = new Uint32Array(buffer, sums.byteOffset + sums.byteLength, EXACTS * MAX_PIECES);
+  const jobWords = new Uint32Array(buffer, job, JOB_WORDS);
   return {
     words,
     job,
-    jobWords: new Uint32Array(buffer, job, JOB_WORDS),
+    jobWords,
     flags,
     sums,
+    exacts,
+
+    /** Whether the job adds something up exactly. */
+    isExact(): boolean {
+      const wanted = jobWords[field.want] as number;
+      return (wanted & want.EXACT) !== 0 || jobWords[field.count] === count.EXACT_WEIGHTS;
+    },
 
     shareOf,
 
@@ -77,7 +89,7 @@ export function control(buffer: ArrayBufferLike, address: number, threads: numbe
       return [from, Math.min(from + size, (words[END] as number) >>> 0)];
     },
 
-    /** Leaves the sums of a piece, then the flag that says so. */
+    /** Leaves the sums of a piece, after its exact ones, then the flag that says so. */
     finish(index: number, loss: number, count: number): void {
       sums[2 * index] = loss;
       sums[2 * index + 1] = count;

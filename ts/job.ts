@@ -1,7 +1,16 @@
 // The words of a job, the struct of crate/job.rs in the kernel's memory. Nobody else writes them.
 
 import { Binding } from './bind.ts';
-import { field, JOB_WORDS, layout, OPERAND_WORDS, OPERANDS, RESULTS } from './generated/job.ts';
+import {
+  count,
+  field,
+  JOB_WORDS,
+  layout,
+  OPERAND_WORDS,
+  OPERANDS,
+  RESULTS,
+  want,
+} from './generated/job.ts';
 import { type Plan, slot, wantsOf } from './plan.ts';
 
 /** Bytes that a job takes. */
@@ -57,6 +66,11 @@ export class Job {
   /** Makes the next run write the pointers again. */
   forget(): void {
     this.#pointed = -1;
+  }
+
+  /** Whether something is added up exactly. */
+  get isExact(): boolean {
+    return (this.#wanted & want.EXACT) !== 0 || this.#counted === count.EXACT_WEIGHTS;
   }
 
   /** What the next runs compute and count. */

@@ -4,7 +4,7 @@
 import { CAPACITY, compile, START } from '#module';
 import type { Binding } from './bind.ts';
 import { checkNumber, describe } from './check.ts';
-import { TOTALS_WORDS, totals } from './generated/job.ts';
+import { EXACT_WORDS, TOTALS_WORDS, totals } from './generated/job.ts';
 import {
   ALIGNMENT,
   fixedMemory,
@@ -135,26 +135,31 @@ export class Kernel {
 
   /** Computes `n` elements from `first` on. What they add up to is in the sums then. */
   compute(job: Job, first: number, n: number): void {
-    this.clearTotals();
+    this.clearTotals(job);
     job.run(first, n, this.work);
-    this.readTotals();
+    this.readTotals(job);
   }
 
   /** Has the runs that follow begin at 0. */
-  clearTotals(): void {
-    const { f64 } = this.views;
+  clearTotals(job: Job): void {
+    const { f64, u32 } = this.views;
     const at = this.work >>> 3;
     f64[at + totals.LOSS] = 0;
     f64[at + totals.COUNT] = 0;
     f64[at + totals.ROW] = 0;
+    const exact = 2 * (at + TOTALS_WORDS);
+    if (job.isExact) u32.fill(0, exact, exact + 2 * EXACT_WORDS);
   }
 
   /** Makes what the runs added up the sums. */
-  readTotals(): void {
-    const { f64 } = this.views;
+  readTotals(job: Job): void {
+    const { f64, u32 } = this.views;
     const at = this.work >>> 3;
     this.sums.loss = f64[at + totals.LOSS] as number;
     this.sums.count = f64[at + totals.COUNT] as number;
+    if (!job.isExact) return;
+    this.sums.clearExact();
+    this.sums.addExact(u32, 2 * (at + TOTALS_WORDS));
   }
 
   /** Whether arrays are used wherever they are: in plain JavaScript. */
@@ -259,7 +264,7 @@ function kernelOver(
 /** A kernel in plain JavaScript. It has no memory but for its jobs and sums. */
 function plainKernel(): Kernel {
   const work = JOBS * JOB_BYTES;
-  const buffer = new ArrayBuffer(work + 8 * TOTALS_WORDS);
+  const buffer = new ArrayBuffer(work + 8 * (TOTALS_WORDS + EXACT_WORDS));
   const views = {
     u32: new Uint32Array(buffer),
     f32: new Float32Array(buffer),

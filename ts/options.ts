@@ -48,6 +48,8 @@ export type Divisor =
 export interface LossOptions<R extends Reduction = Reduction> {
   /** Default `"mean"`. */
   reduction?: R | undefined;
+  /** `"exact"`: sums, and the sum of the weights that a mean is divided by, are exact, and rounded once: no order, length of calls or backend changes a bit. Default `"fast"`. */
+  sum?: 'fast' | 'exact' | undefined;
   /** Multiplies the loss: Caffe's `loss_weight`, the lambda of the papers. Default 1. */
   scale?: number | undefined;
   /** Multiplies the residual, before the loss (Caffe). It moves the kink. May be negative. */
@@ -149,6 +151,7 @@ export type Role =
 
 const COMMON = [
   'reduction',
+  'sum',
   'scale',
   'insideWeights',
   'outsideWeights',
@@ -197,6 +200,7 @@ export class Given {
   delta: unknown = undefined;
   tau: unknown = undefined;
   reduction: unknown = undefined;
+  sum: unknown = undefined;
   scale: unknown = undefined;
   insideWeights: unknown = undefined;
   outsideWeights: unknown = undefined;
@@ -247,6 +251,7 @@ export class Given {
     this.delta = or(options.delta, base.delta);
     this.tau = or(options.tau, base.tau);
     this.reduction = or(options.reduction, base.reduction);
+    this.sum = or(options.sum, base.sum);
     this.scale = or(options.scale, base.scale);
     this.mask = or(options.mask, base.mask);
     this.ignoreNaNTargets = or(options.ignoreNaNTargets, base.ignoreNaNTargets);
@@ -270,6 +275,7 @@ export class Given {
   isLike(other: Given): boolean {
     return (
       this.reduction === other.reduction &&
+      this.sum === other.sum &&
       this.scale === other.scale &&
       this.ignoreNaNTargets === other.ignoreNaNTargets &&
       this.rowLength === other.rowLength &&
@@ -396,6 +402,7 @@ function isClean(): boolean {
     PROBE.delta === undefined &&
     PROBE.tau === undefined &&
     PROBE.reduction === undefined &&
+    PROBE.sum === undefined &&
     PROBE.scale === undefined &&
     PROBE.insideWeights === undefined &&
     PROBE.outsideWeights === undefined &&

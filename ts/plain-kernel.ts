@@ -3,8 +3,10 @@
 // does, so that all results are the same to the bit.
 
 import type { Binding, Bound } from './bind.ts';
+import { Exact } from './exact.ts';
 import {
   count,
+  EXACT_WORDS,
   field,
   LEAF,
   layout,
@@ -61,6 +63,8 @@ export function createPlainKernel(
   bindingAt: (job: number) => Binding,
 ): Exports {
   const lanes = new Float32Array(LANES);
+  const exactLoss = new Exact();
+  const exactCount = new Exact();
 
   /**
    * Adds the lanes up, in the order of the SIMD kernel, to the sum at `index`, after `done` elements of
@@ -170,6 +174,10 @@ export function createPlainKernel(
     const putOutside = put(slot.GRAD_OUTSIDE);
     const isSlope = (wanted & (want.BETA | want.DELTA)) !== 0;
     const counts = new Float32Array(LANES);
+    const addsExactly = (wanted & want.EXACT) !== 0;
+    const countsExactly = counted === count.EXACT_WEIGHTS;
+    const exactAt = work / 4 + 2 * TOTALS_WORDS;
+    readExact(exactAt, addsExactly, countsExactly);
 
     // Everything is read before anything is written: a result may be on top of an operand.
     for (let i = first; i < first + n; i++) {
@@ -181,7 +189,8 @@ export function createPlainKernel(
       const upstreamGrad = upstream(i);
       const gradGrad = direction(i);
       const lane = (i - first) % LANES;
-      if (!isMasked && counted !== count.NOTHING)
+      if (!isMasked && countsExactly) exactCount.add(outsideWeight);
+      else if (!isMasked && counted !== count.NOTHING)
         counts[lane] =
           (counts[lane] as number) +
           (counted === count.WEIGHTS
@@ -200,6 +209,7 @@ export function createPlainKernel(
       const lossOfElement = fround(lossOf(e, bounded, halfOf) * side);
 
       const weighted = isMasked ? 0 : fround(outsideWeight * lossOfElement);
+      if (addsExactly && !isSlope) exactLoss.add(weighted);
       if (wanted & want.SUM) lanes[lane] = (lanes[lane] as number) + weighted;
       if (wanted & want.STORE) out[i] = fround(weighted * scale) + 0;
       if (wanted & want.ROWS) {
@@ -239,7 +249,9 @@ export function createPlainKernel(
             : abs(e) <= limit
               ? 0
               : abs(fround(e - slope));
-        lanes[lane] = (lanes[lane] as number) + fround(fround(slopeOfThreshold * side) * pull);
+        const value = fround(fround(slopeOfThreshold * side) * pull);
+        if (addsExactly) exactLoss.add(value);
+        else lanes[lane] = (lanes[lane] as number) + value;
       }
       const done = i + 1 - first;
       if (done % LEAF === 0 || done === n) {
@@ -248,8 +260,23 @@ export function createPlainKernel(
         lanes.set(counts);
         fold(work / 8 + totals.COUNT, leaf);
         counts.fill(0);
+        exactLoss.carry();
+        exactCount.carry();
       }
     }
+    writeExact(exactAt, addsExactly, countsExactly);
+  }
+
+  /** Goes on with the exact sums of a run before. */
+  function readExact(at: number, addsExactly: boolean, countsExactly: boolean): void {
+    exactLoss.clear();
+    exactCount.clear();
+    if (addsExactly) exactLoss.addWords(u32, at);
+    if (countsExactly) exactCount.addWords(u32, at + EXACT_WORDS);
+  }
+  function writeExact(at: number, addsExactly: boolean, countsExactly: boolean): void {
+    if (addsExactly) exactLoss.write(u32, at);
+    if (countsExactly) exactCount.write(u32, at + EXACT_WORDS);
   }
 
   /** True for passes without weights, masks and the like. */
@@ -304,7 +331,7 @@ export function createPlainKernel(
     }
   }
 
-  return { run, prepare: () => {}, work_size: () => 8 * TOTALS_WORDS };
+  return { run, prepare: () => {}, work_size: () => 8 * (TOTALS_WORDS + EXACT_WORDS) };
 }
 
 interface PlainPass {

@@ -53,6 +53,7 @@ const DIVISORS = [
   'unmasked',
   'unmaskedRows',
 ] as const;
+const SUMS = ['fast', 'exact'] as const;
 const ON_ZERO = ['nan', 'zero'] as const;
 const COPY = ['allow', 'throw'] as const;
 
@@ -93,6 +94,8 @@ export class Plan {
 
   readonly reduction: Reduction;
   readonly isMean: boolean;
+  /** What has losses added up: `SUM` or `EXACT`. */
+  readonly adds: number;
   readonly scale: number;
   /** 0: the arrays are no rows. */
   readonly rowLength: number;
@@ -157,6 +160,8 @@ export class Plan {
     const reduction = this.#oneOf('reduction', REDUCTIONS, given.reduction, 'mean');
     this.reduction = isDistance ? 'sum' : reduction;
     this.isMean = this.reduction === 'mean';
+    const isExact = this.#oneOf('sum', SUMS, given.sum, 'fast') === 'exact';
+    this.adds = isExact ? want.EXACT : want.SUM;
     this.scale = this.#number('scale', given.scale) ?? 1;
     this.outsideName = given.weight !== undefined ? 'weight' : 'outsideWeights';
     const outsideWeights = given[this.outsideName];
@@ -196,16 +201,16 @@ export class Plan {
     this.hasRows = makesLoss && this.reduction === 'rows';
     this.isLossArray = makesLoss && (this.reduction === 'none' || this.reduction === 'rows');
     this.want = ROLE_WANTS[role] ?? 0;
-    if (role === 'thresholdGrad') this.want = loss.thresholdGrad;
+    if (role === 'thresholdGrad') this.want = loss.thresholdGrad | (isExact ? want.EXACT : 0);
     if (makesLoss)
       this.want |=
-        this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : want.SUM;
+        this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : this.adds;
     if (given.outLosses !== undefined) this.want |= want.STORE;
     if (given.outRobustWeights !== undefined) this.want |= want.ROBUST;
     this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
-    this.counted = isMean ? countOf(this.divisor) : count.NOTHING;
-    this.isGradient = (this.want & ~(want.SUM | want.STORE | want.ROWS | want.ROBUST)) !== 0;
+    this.counted = isMean ? countOf(this.divisor, isExact) : count.NOTHING;
+    this.isGradient = (this.want & ~(this.adds | want.STORE | want.ROWS | want.ROBUST)) !== 0;
     this.countsRows = isMean && this.divisor === 'unmaskedRows';
     this.countsFirst = this.countsRows || (this.counted !== count.NOTHING && this.isGradient);
     this.shifts =
@@ -392,6 +397,14 @@ export class Plan {
         throw new TypeError(
           `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
         );
+    if (this.adds === want.EXACT && given.outLosses !== undefined)
+      throw new TypeError(
+        `${fn}: sum "exact" does not go with outLosses; reduction "none" gives the losses`,
+      );
+    if (this.adds === want.EXACT && reduction !== 'sum' && reduction !== 'mean')
+      throw new TypeError(
+        `${fn}: sum "exact" has a use only with reduction "sum" or "mean", got "${reduction}"`,
+      );
     if (
       (divisor === 'weights' || divisor === 'nonzeroWeights') &&
       given[this.outsideName] === undefined
@@ -489,8 +502,8 @@ class Columns {
   }
 }
 
-function countOf(divisor: Divisor): number {
-  if (divisor === 'weights') return count.WEIGHTS;
+function countOf(divisor: Divisor, isExact: boolean): number {
+  if (divisor === 'weights') return isExact ? count.EXACT_WEIGHTS : count.WEIGHTS;
   if (divisor === 'nonzeroWeights') return count.NONZERO;
   if (divisor === 'unmasked') return count.UNMASKED;
   return count.NOTHING;

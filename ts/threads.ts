@@ -40,6 +40,7 @@ import {
   control,
   DONE,
   END,
+  EXACTS,
   FAILED,
   FIRST,
   MAX_PIECES,
@@ -221,12 +222,15 @@ class Threads implements Helpers {
       if (this.#pool) this.#runTogether(this.#pool, job, from, to, size, rings, total);
       else {
         kernel.compute(job, from, to - from);
-        total.add(kernel.sums.loss, kernel.sums.count);
+        total.join(kernel.sums);
       }
       from = to;
     }
     kernel.sums.loss = total.loss;
     kernel.sums.count = total.count;
+    kernel.sums.clearExact();
+    kernel.sums.exactLoss.join(total.exactLoss);
+    kernel.sums.exactCount.join(total.exactCount);
   }
 
   release(offsets: number[]): void {
@@ -250,7 +254,7 @@ class Threads implements Helpers {
     const kernel = this.#kernel;
     const { sums } = kernel;
     const pieces = Math.ceil((end - first) / size);
-    const { words, jobWords, flags, sums: pieceSums } = own.control;
+    const { words, jobWords, flags, sums: pieceSums, exacts } = own.control;
     const { claim, shareOf, rangeOf, finish } = own.control;
     job.copyTo(jobWords);
     words[PIECES] = pieces;
@@ -270,6 +274,7 @@ class Threads implements Helpers {
     const compute = (index: number): void => {
       const [from, to] = rangeOf(index, size);
       kernel.compute(job, from, to - from);
+      if (job.isExact) sums.writeExact(exacts, EXACTS * index);
       finish(index, sums.loss, sums.count);
     };
     for (let index = 0; index < kept; index++) compute(index);
@@ -289,8 +294,10 @@ class Threads implements Helpers {
       for (let index = 0; index < pieces; index++)
         if (Atomics.load(flags, index) === 0) compute(index);
     }
-    for (let index = 0; index < pieces; index++)
+    for (let index = 0; index < pieces; index++) {
       total.add(pieceSums[2 * index] as number, pieceSums[2 * index + 1] as number);
+      if (job.isExact) total.addExact(exacts, EXACTS * index);
+    }
   }
 
   async #start(threads: number, options: ThreadOptions): Promise<Pool> {

@@ -2,7 +2,8 @@
 // staging buffer, or together with other threads where that pays.
 
 import type { Bound } from './bind.ts';
-import { count, layout, PIECE, want } from './generated/job.ts';
+import { Exact } from './exact.ts';
+import { count, EXACT_WORDS, layout, PIECE, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
 import { type Plan, slot, wantsOf } from './plan.ts';
@@ -13,9 +14,37 @@ export class Sums {
   loss = 0;
   count = 0;
 
+  /** The losses and the counted weights of a call with exact sums. */
+  readonly exactLoss = new Exact();
+  readonly exactCount = new Exact();
+
   add(loss: number, count: number): void {
     this.loss += loss;
     this.count += count;
+  }
+
+  /** Adds those of other elements. */
+  join({ loss, count, exactLoss, exactCount }: Sums): void {
+    this.add(loss, count);
+    this.exactLoss.join(exactLoss);
+    this.exactCount.join(exactCount);
+  }
+
+  clearExact(): void {
+    this.exactLoss.clear();
+    this.exactCount.clear();
+  }
+
+  /** Adds the exact sums of a run. */
+  addExact(words: Uint32Array, at: number): void {
+    this.exactLoss.addWords(words, at);
+    this.exactCount.addWords(words, at + EXACT_WORDS);
+  }
+
+  /** Writes them as a run does. */
+  writeExact(words: Uint32Array, at: number): void {
+    this.exactLoss.write(words, at);
+    this.exactCount.write(words, at + EXACT_WORDS);
   }
 }
 
@@ -40,6 +69,8 @@ export function walk(
     job.want(wanted, counted);
     range(kernel, plan, job, 0, n, hasRows ? PIECE - (PIECE % rowLength) : PIECE, wanted);
   }
+  if ((wanted & want.EXACT) !== 0) sums.loss = sums.exactLoss.value();
+  if (counted === count.EXACT_WEIGHTS) sums.count = sums.exactCount.value();
   if (counted === count.NOTHING) sums.count = before;
 }
 
@@ -103,7 +134,7 @@ function stage(
   const { rowLength } = plan;
   const { list } = job.binding;
   const buffer = kernel.stage as Stage;
-  kernel.clearTotals();
+  kernel.clearTotals(job);
   for (let from = first; from < first + n; from += PIECE) {
     const size = Math.min(PIECE, first + n - from);
     const row = rowLength === 0 ? 0 : Math.floor(from / rowLength);
@@ -131,6 +162,6 @@ function stage(
       buffer.copyOut(bound, begin, length);
     }
   }
-  kernel.readTotals();
+  kernel.readTotals(job);
   if (first + n > PIECE) job.window(wanted, 0, 0);
 }

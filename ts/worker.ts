@@ -7,6 +7,7 @@ import {
   CLAIM,
   control,
   DONE,
+  EXACTS,
   FAILED,
   PIECES,
   RETIRED,
@@ -42,6 +43,7 @@ function start({ memory, module, address, threads, work }: Start): void {
     .exports as unknown as Exports;
   const block = control(memory.buffer, address, threads);
   const sums = new Float64Array(memory.buffer, work, TOTALS_WORDS);
+  const exact = new Uint32Array(memory.buffer, work + sums.byteLength, EXACTS);
   port.postMessage('ready');
   const { words } = block;
   Atomics.add(words, AWAKE, 1);
@@ -75,6 +77,7 @@ function start({ memory, module, address, threads, work }: Start): void {
     // The job is read after the claim: while a piece of it is claimed, it does not change.
     const begin = (words[PIECES] as number) - left;
     const share = block.shareOf(left);
+    const isExact = block.isExact();
     try {
       for (let index = begin; index < begin + share; index++) {
         // Given up meanwhile: what this thread would write is not its own any more.
@@ -83,7 +86,9 @@ function start({ memory, module, address, threads, work }: Start): void {
         sums[totals.LOSS] = 0;
         sums[totals.COUNT] = 0;
         sums[totals.ROW] = 0;
+        if (isExact) exact.fill(0);
         run(block.job, from, to - from, work);
+        if (isExact) block.exacts.set(exact, EXACTS * index);
         block.finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
       }
     } catch (error) {
