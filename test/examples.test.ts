@@ -90,7 +90,7 @@ describe('examples', () => {
     const virtual = new Map(
       blocks.map(([, code], i) => [
         `${root}ts/example-${i}.ts`,
-        `${code.replaceAll("'smooth-l1'", "'./index.ts'")}\nexport {};`,
+        `${code.replaceAll("'smooth-l1'", "'./index.ts'").replaceAll("'smooth-l1/tfjs'", "'./tfjs.ts'")}\nexport {};`,
       ]),
     );
     const host = ts.createCompilerHost(options);

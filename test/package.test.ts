@@ -13,8 +13,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
 const manifest = JSON.parse(read('package.json'));
 
-const MODULES = ['index.js', 'index.workerd.js', 'reference.js', 'worker.js'];
-const SCRIPTS = [...MODULES, 'index.cjs', 'reference.cjs'];
+const MODULES = ['index.js', 'index.workerd.js', 'reference.js', 'tfjs.js', 'worker.js'];
+const SCRIPTS = [...MODULES, 'index.cjs', 'reference.cjs', 'tfjs.cjs'];
 const KERNELS = ['smooth_l1.wasm', 'smooth_l1_shared.wasm'];
 
 const folder = mkdtempSync(`${tmpdir()}/smooth-l1-`);
@@ -56,6 +56,8 @@ describe('files', () => {
         'README.md',
         'dist/index.d.cts',
         'dist/index.d.ts',
+        'dist/tfjs.d.cts',
+        'dist/tfjs.d.ts',
         'dist/wasm.d.ts',
         'dist/worker.d.ts',
         ...SCRIPTS.map((file) => `dist/${file}`),
@@ -73,6 +75,7 @@ describe('files', () => {
   test.each([
     ['.', []],
     ['./reference', ['--profile', 'node16']],
+    ['./tfjs', ['--profile', 'node16']],
     ['./worker', ['--profile', 'esm-only']],
     ['./smooth_l1.wasm', ['--profile', 'esm-only']],
   ])('the types of entry %s fit what it resolves to, however it is resolved', (entry, flags) => {
@@ -90,8 +93,10 @@ describe('files', () => {
   });
 
   test('nobody needs another package, and nothing runs on installing this one', () => {
-    for (const field of ['dependencies', 'peerDependencies', 'optionalDependencies'])
+    for (const field of ['dependencies', 'optionalDependencies'])
       expect(manifest).not.toHaveProperty(field);
+    for (const peer of Object.keys(manifest.peerDependencies))
+      expect(manifest.peerDependenciesMeta[peer]).toEqual({ optional: true });
     expect(Object.keys(manifest.scripts).join()).not.toMatch(/install|prepare|prepublish/);
   });
 });
@@ -186,7 +191,11 @@ describe.each(SCRIPTS)('%s', (file) => {
     });
     const imports = Object.values(metafile.inputs).flatMap((input) => input.imports);
     expect(imports.map(({ path }) => path)).toEqual(
-      file === 'index.workerd.js' ? ['./smooth_l1.wasm'] : [],
+      file === 'index.workerd.js'
+        ? ['./smooth_l1.wasm']
+        : file.startsWith('tfjs')
+          ? ['@tensorflow/tfjs-core', 'smooth-l1']
+          : [],
     );
   });
 

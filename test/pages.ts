@@ -41,9 +41,17 @@ export async function run(code: string, smooth: Package): Promise<string[]> {
   const js = transformSync(body, { loader: 'ts', format: 'cjs', target: 'es2022' }).code;
   const printed: string[] = [];
   const log = (...values: unknown[]): number => printed.push(format(...values));
-  const load = (name: string): Package => {
-    expect(name).toBe('smooth-l1');
-    return smooth;
+  const others = [...code.matchAll(/'(@tensorflow\/[\w-]+|smooth-l1\/tfjs)'/g)].map(
+    async ([, name]) =>
+      [
+        name,
+        name === 'smooth-l1/tfjs' ? await import('../ts/tfjs.ts') : await import(name as string),
+      ] as const,
+  );
+  const modules = new Map<string | undefined, unknown>(await Promise.all(others));
+  const load = (name: string): unknown => {
+    if (!modules.has(name)) expect(name).toBe('smooth-l1');
+    return modules.get(name) ?? smooth;
   };
   const module = { exports: {} as { default?: () => Promise<void> } };
   new Function('require', 'console', 'module', js)(load, { log, warn: log }, module);
