@@ -12,13 +12,17 @@ pub mod layout {
     pub const ROW: u32 = 2;
     /// One number for each column.
     pub const COLUMN: u32 = 3;
+    /// One f16 for each element; `INPUT` and `TARGET` only.
+    pub const FLOAT16: u32 = 4;
+    /// One bf16 for each element, likewise.
+    pub const BFLOAT16: u32 = 5;
 }
 
 /// The indices of [`Job::operands`].
 pub mod operand {
-    /// Always [`FULL`](super::layout::FULL).
+    /// One number for each element: `FULL`, `FLOAT16` or `BFLOAT16`.
     pub const INPUT: usize = 0;
-    /// Always [`FULL`](super::layout::FULL).
+    /// The same.
     pub const TARGET: usize = 1;
     /// Weights of the residuals.
     pub const INSIDE: usize = 2;
@@ -106,6 +110,8 @@ pub mod shape {
     pub const MORE: u32 = 16;
     /// `below` or `above` is not 1.
     pub const SIDED: u32 = 32;
+    /// `INPUT` or `TARGET` has 16 bits an element.
+    pub const HALF: u32 = 64;
 
     pub const WEIGHTED_MASKED: u32 = WEIGHTED | MASKED;
 }
@@ -118,7 +124,7 @@ pub mod shape {
 pub struct Operand {
     /// One of [`layout`].
     pub layout: u32,
-    /// Floats, or bytes for the mask. Not read with `NUMBER`.
+    /// Floats of 32 or 16 bits, or bytes for the mask. Not read with `NUMBER`.
     pub pointer: *const u8,
     /// The value with `NUMBER`.
     pub number: f32,
@@ -177,6 +183,7 @@ impl Job {
             layout != layout::NUMBER || number != 1.0
         };
         let layout_of = |index: usize| self.operands[index].layout;
+        let is_half = |index: usize| layout_of(index) >= layout::FLOAT16;
         let has_columns = layout_of(operand::CURVES) == layout::COLUMN;
         let more_gradients = self.want & want::GRAD != 0
             && (self.results[result::GRAD_INPUT].is_null()
@@ -194,6 +201,7 @@ impl Job {
                 shape::COLUMNS,
             )
             | bit(self.below != 1.0 || self.above != 1.0, shape::SIDED)
+            | bit(is_half(operand::INPUT) || is_half(operand::TARGET), shape::HALF)
             | bit(
                 self.count != count::NOTHING
                     || self.accumulate != 0

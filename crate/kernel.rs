@@ -72,8 +72,8 @@ const ONE_WEIGHT_UNIT: u32 = ONE_WEIGHT | UNIT;
 /// Does the job for the elements `first .. first + n`, and adds to the totals of `work`.
 ///
 /// # Safety
-/// The pointers of the job that its `want` and layouts use are valid for these elements and 4-byte aligned,
-/// that of the mask aside. `row_length` is not 0 if anything goes by rows or columns. A result is in
+/// The pointers of the job that its `want` and layouts use are valid for these elements and aligned: to 2
+/// bytes for 16-bit operands, to 4 bytes for all others but the mask. `row_length` is not 0 if anything goes by rows or columns. A result is in
 /// exactly the place of an operand that is `FULL`, or overlaps no operand; two results do not overlap, nor
 /// the job, nor `work`, which is valid and initialised. `shape` has the bits of [`Job::required_shape`].
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
@@ -87,7 +87,10 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
     // Exact sums are made of stored losses.
     let stored =
         if job.want & want::EXACT != 0 { job.want ^ (want::EXACT | want::STORE) } else { job.want };
-    match (stored, job.shape) {
+    match (stored, job.shape & !shape::HALF) {
+        (want::SUM, shape::PLAIN) if job.shape == shape::HALF && is_one_type(job) => {
+            sum_halves::<L>(job, first, n, work);
+        }
         (want::SUM, shape) if shape & !SIDED == 0 => pass!(4, want::SUM, SIDED),
         (want::SUM, shape::WEIGHTED) => pass!(4, want::SUM, shape::WEIGHTED),
         (want::SUM, shape::MASKED) => pass!(4, want::SUM, shape::MASKED),
@@ -102,8 +105,9 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
         (_, shape) => match shape & !shape::MORE {
             shape::PLAIN => pass!(2, ANY, shape::PLAIN),
-            shape::WEIGHTED => pass!(2, ANY, shape::WEIGHTED),
-            shape::MASKED | shape::WEIGHTED_MASKED => pass!(4, ANY, shape::WEIGHTED_MASKED),
+            shape::WEIGHTED | shape::MASKED | shape::WEIGHTED_MASKED => {
+                pass!(4, ANY, shape::WEIGHTED_MASKED)
+            }
             _ => pass!(1, ANY, ALL_SIDED),
         },
     }
@@ -169,7 +173,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
 ) {
     let job = &*job;
     let is_own = WANT != ANY && WANT != SPECIAL;
-    // All operands are arrays or numbers: no tile is needed.
+    // All operands are arrays or numbers: no tile is needed, but for inputs of 16 bits.
     let is_bare = is_own && SHAPE & !SIDED == 0;
     let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
     let adds_up = !is_own || WANT & want::SUM != 0;
@@ -180,7 +184,8 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     } else {
         SHAPE & (job.shape | !shape::SIDED)
     };
-    let mut must_spread = !is_bare;
+    let is_half = job.shape & shape::HALF != 0;
+    let mut must_spread = !is_bare || is_half;
     let mut done = 0;
     while done < n {
         let at = first + done;
@@ -192,6 +197,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             && SHAPE == shape::WEIGHTED
             && body & ONE_WEIGHT_UNIT == ONE_WEIGHT_UNIT
             && layout == layout::ROW
+            && !is_half
             && job.row_length == LANES
             && at % LANES == 0
             && tail == 0;
@@ -222,10 +228,13 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
                     // With `<` the compiler keeps two counters, which costs the loop of the gradient 3 %.
                     while i != end {
                         if reads_ahead {
+                            // In vain where the inputs are in tiles, behind which there are others.
                             leaf.operands[operand::INPUT].add(i + ahead).read_volatile();
                             leaf.operands[operand::TARGET].add(i + ahead).read_volatile();
                         }
-                        step::<L, U, WANT, { $shape }>(&splat, leaf, i, &mut sums);
+                        let inputs = [operand::INPUT, operand::TARGET]
+                            .map(|index| load(leaf.operands[index], i));
+                        step::<L, U, WANT, { $shape }>(&splat, leaf, inputs, i, &mut sums);
                         i += U * LANES;
                     }
                 }};
@@ -283,6 +292,66 @@ fn body_of(job: &Job) -> u32 {
         | bit(job.inv == 1.0, UNIT)
 }
 
+/// Whether input and target have the same type.
+fn is_one_type(job: &Job) -> bool {
+    job.operands[operand::INPUT].layout == job.operands[operand::TARGET].layout
+}
+
+/// The sum of plain losses of two inputs of the same type of 16 bits. They are widened on the way: through
+/// tiles it would take 1.3 to 1.6 times as long. Two vectors an iteration: four are 2 % faster for bf16,
+/// 7 % for f16, and take 370 bytes more. What is rare goes through tiles: a leaf that has an f16 that is
+/// infinite or NaN, and the last leaf if it is not full.
+///
+/// # Safety
+/// As for [`run`].
+#[inline(never)]
+unsafe fn sum_halves<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
+    let splat = Splat::new::<{ want::SUM }, { shape::PLAIN }>(job);
+    let is_bfloat = job.operands[operand::INPUT].layout == layout::BFLOAT16;
+    let mut done = 0;
+    while done < n {
+        let at = first + done;
+        let len = LEAF.min(n - done);
+        let inputs = [operand::INPUT, operand::TARGET]
+            .map(|index| job.operands[index].pointer.cast::<u16>().add(at - job.origin));
+        let mut largest = L::splat(0.0);
+        let mut sums = [L::splat(0.0); UNROLL];
+        let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
+        let mut i = 0;
+        while len == LEAF && i != LEAF {
+            let at_i = inputs.map(|p| p.add(i));
+            for p in at_i {
+                p.add(ahead).read_volatile();
+            }
+            let widened = at_i.map(|p| {
+                if is_bfloat { L::bfloat16(p.cast()) } else { L::float16(p.cast(), &mut largest) }
+            });
+            step::<L, 2, { want::SUM }, { shape::PLAIN }>(
+                &splat,
+                &(*work).leaf,
+                widened,
+                i,
+                &mut sums,
+            );
+            i += 2 * LANES;
+        }
+        let sum = &raw mut (*work).totals.loss;
+        if len == LEAF && !largest.is_beyond() {
+            add_leaf(sums, sum, done, work);
+        } else {
+            let (before, piece) = ((*sum).before, (*sum).piece);
+            pass::<L, 4, { want::SUM }, SIDED>(job, at, len, work);
+            if done % PIECE != 0 {
+                // That began a piece.
+                (*sum).before = before;
+                (*sum).piece += piece;
+                (*sum).total = before + (*sum).piece;
+            }
+        }
+        done += len;
+    }
+}
+
 /// Calls `f(leaf, end)` for the elements `0 .. end` of a leaf that are whole steps, then for the last
 /// elements, with the leaf that they are padded in.
 ///
@@ -313,7 +382,7 @@ unsafe fn each_part(
     }
 }
 
-/// Elements `i .. i + U * LANES` of a leaf.
+/// Elements `i .. i + U * LANES` of a leaf, whose inputs are `x` and `y`.
 ///
 /// # Safety
 /// The operands and results of the leaf that `WANT` and `SHAPE` use are valid for these elements.
@@ -321,6 +390,7 @@ unsafe fn each_part(
 unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     splat: &Splat<L>,
     leaf: &Leaf,
+    [x, y]: [[L; U]; 2],
     i: usize,
     sums: &mut [L; UNROLL],
 ) {
@@ -333,8 +403,6 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let one = L::splat(1.0);
 
     let read = |index: usize| -> [L; U] { load(leaf.operands[index], i) };
-    let x = read(operand::INPUT);
-    let y = read(operand::TARGET);
     let has_inside = weighted && SHAPE & ONE_WEIGHT == 0;
     let inside = if has_inside { read(operand::INSIDE) } else { [one; U] };
     let outside = if SHAPE & BOXES != 0 {

@@ -8,7 +8,7 @@ use core::mem::offset_of;
 
 use crate::exact::Exact;
 use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
-use crate::lanes::{LANES, Lanes};
+use crate::lanes::{BEYOND, LANES, Lanes};
 use crate::loss::ONE_WEIGHT;
 
 /// Vectors that are summed side by side.
@@ -24,7 +24,7 @@ pub const PIECE: usize = 8 * LEAF;
 /// A loop reads floats from so many arrays: the operands up to `DIRECTION`, by index of [`operand`],
 /// then, from `CURVES` on, the six numbers of the curve.
 const SLOTS: usize = operand::CURVES + 6;
-/// `INPUT` and `TARGET` come first, and are never in a tile.
+/// `INPUT` and `TARGET` come first. They are in an array, or widened.
 const FIRST_TILE: usize = operand::INSIDE;
 const RESULTS: usize = result::ROBUST_WEIGHTS + 1;
 
@@ -88,8 +88,13 @@ pub struct Pads {
 /// and a leaf then. Sixteen floats more keep the tiles in different cache sets.
 pub type Tile = [f32; 2 * LEAF + 16];
 
+/// The operands of 16 bits of one leaf, as floats. The last 16 floats keep the tiles in different cache
+/// sets, and have room for what is left over of a vector.
+pub type Wide = [f32; LEAF + 16];
+
 #[repr(C, align(64))]
 pub struct Tiles {
+    widened: [Wide; FIRST_TILE],
     operands: [Tile; SLOTS - FIRST_TILE],
     pub losses: Tile,
     mask: [u8; LEAF],
@@ -103,7 +108,8 @@ fn slots_read(job: &Job, shape: u32) -> u32 {
     };
     let has = |bit: u32| shape & bit != 0;
     let counts = job.count != count::NOTHING;
-    reads(true, operand::INPUT, 2)
+    let reads_inputs = job.want != want::NOTHING || job.ignore_nan != 0;
+    reads(reads_inputs, operand::INPUT, 2)
         | reads(has(shape::WEIGHTED) && !has(ONE_WEIGHT), operand::INSIDE, 1)
         | reads(has(shape::WEIGHTED) || counts, operand::OUTSIDE, 1)
         | reads(job.want & want::UPSTREAM != 0, operand::UPSTREAM, 1)
@@ -173,6 +179,10 @@ unsafe fn operand_at(
     work: *mut Work,
 ) -> *const f32 {
     let Operand { layout, pointer, .. } = job.operands[slot.min(operand::CURVES)];
+    if slot < FIRST_TILE && layout >= layout::FLOAT16 {
+        let tiles = (&raw const (*work).tiles.widened).cast::<Wide>();
+        return tiles.wrapping_add(slot).cast();
+    }
     if slot < FIRST_TILE || layout == layout::FULL {
         // Wrapping: the pointer of an operand that is not read may be null.
         return pointer.cast::<f32>().wrapping_add(at - job.origin);
@@ -227,6 +237,15 @@ pub(crate) unsafe fn spread<L: Lanes>(
     let read = slots_read(job, shape);
     // The six numbers are fields in a row. A pointer to the first alone may not be used for the rest.
     let curve = (&raw const *job).byte_add(offset_of!(Job, pre)).cast::<f32>();
+    if job.shape & shape::HALF != 0 {
+        changes = true;
+        for slot in 0..FIRST_TILE {
+            if job.operands[slot].layout >= layout::FLOAT16 && read >> slot & 1 != 0 {
+                let tile = (&raw mut (*tiles).widened).cast::<Wide>().add(slot).cast();
+                widen::<L>(&job.operands[slot], at - job.origin, tile, len);
+            }
+        }
+    }
     each_slot(read & !((1 << FIRST_TILE) - 1), |slot| {
         let operand = &job.operands[slot.min(operand::CURVES)];
         let index = slot.saturating_sub(operand::CURVES);
@@ -302,6 +321,44 @@ unsafe fn fill<L: Lanes>(
             }
         }
         _ => {}
+    }
+}
+
+/// Widens values of 16 bits, from the one at `offset` on. No number is infinite or NaN as a rule, so that
+/// is put right afterwards.
+///
+/// # Safety
+/// The operand is valid for reading these `len` values, `tile` for a [`Wide`].
+#[inline(never)]
+unsafe fn widen<L: Lanes>(operand: &Operand, offset: usize, tile: *mut f32, len: usize) {
+    let p = operand.pointer.cast::<u16>().add(offset);
+    const PAIR: usize = 2 * LANES;
+    let mut largest = L::splat(0.0);
+    let mut j = 0;
+    while j < len {
+        let mut from = p.add(j);
+        if len - j < PAIR {
+            let rest = tile.add(LEAF).cast();
+            copy(from, rest, len - j);
+            from = rest;
+        }
+        let [low, high] = if operand.layout == layout::BFLOAT16 {
+            L::bfloat16(from.cast())
+        } else {
+            L::float16(from.cast(), &mut largest)
+        };
+        low.store(tile.add(j));
+        high.store(tile.add(j + LANES));
+        j += PAIR;
+    }
+    if largest.is_beyond() {
+        j = 0;
+        while j < len {
+            let v = L::load(tile.add(j));
+            let is_within = L::splat(BEYOND.next_down()).ge(v.abs());
+            v.or(L::splat(f32::INFINITY).drop(is_within)).store(tile.add(j));
+            j += LANES;
+        }
     }
 }
 

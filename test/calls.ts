@@ -69,8 +69,14 @@ export function optionsOf(call: Call, put: Put): Record<string, unknown> {
   return options;
 }
 
-/** Calls one function of the package; what it returns and writes. */
-export function run(smooth: Package, role: Role, call: Call, put: Put): Results {
+/** Calls one function of the package, with `more` options; what it returns and writes. */
+export function run(
+  smooth: Package,
+  role: Role,
+  call: Call,
+  put: Put,
+  more: Record<string, unknown> = {},
+): Results {
   const { form } = call;
   const n = call.input.length;
   const name = (names[form] as (typeof names)['huber'])[role];
@@ -78,7 +84,7 @@ export function run(smooth: Package, role: Role, call: Call, put: Put): Results 
   const fn = smooth[name] as (...args: any[]) => number | Float32Array;
   const input = put('input', call.input);
   const target = put('target', call.target);
-  const options = optionsOf(call, put);
+  const options = Object.assign(optionsOf(call, put), more);
   const result = (name: string, length = n): Float32Array =>
     put(name, new Float32Array(length).fill(call.old ?? 0), true);
   const upstream = placedByLength('gradOutput', call.gradOutput, put) ?? 1;

@@ -64,6 +64,7 @@ const values: { [described: string]: unknown } = {
 };
 
 const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';
+const INPUT = 'must be a Float32Array, a Float16Array or a Uint16Array';
 /** What an option must be. */
 const types: { [option: string]: string } = {
   scale: 'must be a number',
@@ -80,6 +81,8 @@ const types: { [option: string]: string } = {
   divisor:
     'must be a number or one of "elements", "rows", "weights", "nonzeroWeights", "unmasked", "unmaskedRows"',
   onZeroDivisor: 'must be one of "nan", "zero"',
+  inputType: 'must be one of "float32", "float16", "bfloat16"',
+  targetType: 'must be one of "float32", "float16", "bfloat16"',
   copy: 'must be one of "allow", "throw"',
   beta: 'must be a number or a Float32Array',
   sigma: 'must be a number or a Float32Array',
@@ -164,7 +167,9 @@ describe.each(backends)('%s', (_, smooth) => {
             ? fn.isDistance
               ? 'must be a number'
               : types.gradOutput
-            : 'must be a Float32Array';
+            : /^(input|target|p|q)$/.test(arg)
+              ? INPUT
+              : 'must be a Float32Array';
           const arrays = arraysFor(make);
           const call = () => fn.call(smooth, { ...arrays, [arg]: value }, results(fn, arrays));
           const wanted = `TypeError: ${fn.says}: ${arg} ${must}, got ${described}`;
@@ -486,7 +491,8 @@ describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
   });
 });
 
-const RESULTS = ['out', ...ELEMENTS, 'gradInput', ...GRADS];
+// In the order of their places in a job, in which errors name two of them.
+const RESULTS = ['out', 'outLosses', 'gradInput', ...GRADS, 'outRobustWeights'];
 
 // From the second call that copies on, short arrays from elsewhere take the fast path.
 for (const [, smooth] of backends) smooth.l1Loss(f32(1), f32(1));
@@ -613,12 +619,12 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
     [
       'arrays of the kernel that are no floats',
       () => smooth.l1Loss(bytes as never, bytes as never),
-      'TypeError: l1Loss: input must be a Float32Array, got a Uint8Array',
+      `TypeError: l1Loss: input ${INPUT}, got a Uint8Array`,
     ],
     [
       'objects that inherit from an array of the kernel',
       () => smooth.l1Loss(Object.create(floats), Object.create(floats)),
-      'TypeError: l1Loss: input must be a Float32Array, got an Object',
+      `TypeError: l1Loss: input ${INPUT}, got an Object`,
     ],
     [
       'an array of the kernel that was released, beside one of another length',

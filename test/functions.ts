@@ -158,6 +158,8 @@ export const COMMON = [
   'minDivisor',
   'onZeroDivisor',
   'copy',
+  'inputType',
+  'targetType',
 ];
 /** The options that may be one number for each column, and are no weights. */
 export const thresholdsOf = ({ threshold, isQuantile }: Fn): string[] =>

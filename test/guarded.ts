@@ -7,11 +7,14 @@ import type { Put } from './calls.ts';
 const GUARD = 5;
 const CANARY = 0x5a;
 
+/** An array of 16 bits is a view: what its elements are, an option says. */
+type Values = Float32Array | Uint16Array | Uint8Array;
+
 interface Guarded {
   name: string;
   bytes: Uint8Array;
   before: Uint8Array;
-  array: Float32Array | Uint8Array;
+  array: Values;
   isOutput: boolean;
 }
 
@@ -19,7 +22,7 @@ export class GuardedArrays implements Disposable {
   readonly #smooth: Package;
   readonly #isInKernel: (name: string) => boolean;
   readonly #shift: number;
-  readonly #owned: (Float32Array | Uint8Array)[] = [];
+  readonly #owned: Values[] = [];
   readonly #arrays = new Map<string, Guarded>();
 
   /** `shift`: the elements by which arrays start beside an address that a vector fits. */
@@ -39,10 +42,11 @@ export class GuardedArrays implements Disposable {
     return array as typeof values;
   };
 
-  #make(name: string, width: number, length: number): Float32Array | Uint8Array {
+  #make(name: string, width: number, length: number): Values {
     if (!this.#isInKernel(name))
-      return width === 1 ? new Uint8Array(length) : new Float32Array(length);
-    const array = width === 1 ? this.#smooth.uint8(length) : this.#smooth.float32(length);
+      return new (width === 1 ? Uint8Array : width === 2 ? Uint16Array : Float32Array)(length);
+    const make = width === 1 ? 'uint8' : width === 2 ? 'bfloat16' : 'float32';
+    const array = this.#smooth[make](length);
     this.#owned.push(array);
     return array;
   }

@@ -19,7 +19,7 @@ use smooth_l1::kernel::{GRAD_EACH, LOSS, SUM_GRAD};
 use smooth_l1::lanes::{LANES, Lanes};
 use smooth_l1::tiles::{LEAF, PIECE, STEP, UNROLL};
 
-use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, Sides, WHOLE, bits_of, run};
+use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, Sides, WHOLE, bits_of, run, widened};
 use oracle::{Expected, Form, Sum, curvature, expected, slope, value};
 
 type Vector = [f32; LANES];
@@ -337,6 +337,62 @@ fn every_pass_and_shape_agrees_with_the_textbook() {
     }
 }
 
+// ---- inputs of 16 bits ----------------------------------------------------------------------------
+
+const TYPES: [u32; 3] = [layout::FULL, layout::FLOAT16, layout::BFLOAT16];
+
+/// The types of input and target but two of 32 bits.
+fn half_types() -> impl Iterator<Item = [u32; 2]> {
+    pairs(TYPES, TYPES).map(|(a, b)| [a, b]).skip(1)
+}
+
+/// A case gives the bits of the one with the same values as floats.
+fn check_types(case: &Case, types: [u32; 2], plan: &Plan) {
+    let case = case.clone().with_types(types);
+    let plain = Case { types: [layout::FULL; 2], ..case.clone() };
+    let _trying = Trying(|| format!("{types:?} {:?}", about("types", &case)));
+    assert_same(&run(&case, plan), &run(&plain, plan));
+}
+
+#[test]
+fn inputs_of_16_bits_give_the_bits_of_the_same_floats() {
+    for (i, (_, case)) in every_case().enumerate() {
+        // Each case with one pair of types, each pair with every 8th case.
+        let types = half_types().nth(i % 8).expect("one of eight");
+        check_types(&case, types, &Plan { offset: i % 4, ..WHOLE });
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "about values alone")]
+fn every_16_bits_are_widened_exactly_alone_and_among_others() {
+    for half in [layout::FLOAT16, layout::BFLOAT16] {
+        let all: Vec<f32> = (0..=u16::MAX).map(|bits| widened(half, bits)).collect();
+        let zeros = vec![0.0; all.len()];
+        for want in [want::STORE, want::SUM] {
+            let mut case = Case::new(want, all.clone(), zeros.clone());
+            case.threshold = Operand::number(0.0);
+            for types in [[half; 2], [half, layout::FULL]] {
+                check_types(&case, types, &Plan { call: LEAF, ..WHOLE });
+                check_types(&case, types, &Plan { call: 7, ..WHOLE });
+            }
+        }
+    }
+}
+
+#[test]
+fn nan_and_infinity_anywhere_in_a_leaf_of_16_bits_are_seen() {
+    for at in some(301, 0..LEAF) {
+        for value in [f32::NAN, f32::INFINITY, -f32::INFINITY] {
+            let mut case = Case::new(want::SUM, vec![2.0; LEAF], vec![1.0; LEAF]);
+            case.input[at] = value;
+            let case = case.with_types([layout::FLOAT16; 2]);
+            let Outcome { loss, .. } = run(&case, &WHOLE);
+            assert!(if value.is_nan() { loss.is_nan() } else { loss == f64::INFINITY }, "{at}");
+        }
+    }
+}
+
 // ---- the shape of a job ---------------------------------------------------------------------------
 
 /// A job of numbers alone, with the gradient to the input.
@@ -395,6 +451,8 @@ fn the_shape_follows_from_the_other_fields() {
         }),
         (shape::SIDED, |job| job.below = 0.5),
         (shape::SIDED, |job| job.above = f32::NAN),
+        (shape::HALF, |job| with(job, operand::INPUT).layout = layout::FLOAT16),
+        (shape::HALF, |job| with(job, operand::TARGET).layout = layout::BFLOAT16),
         (shape::MORE, |job| job.accumulate = 1),
         (shape::MORE, |job| job.count = count::WEIGHTS),
         (shape::MORE, |job| job.results[result::GRAD_INPUT] = null_mut()),
@@ -886,14 +944,14 @@ fn config(cases: u32) -> ProptestConfig {
 fn any_job() -> impl Strategy<Value = Case> {
     let n = 0..if IS_SLOW { 40_usize } else { 4 * LEAF };
     let row_length = prop_oneof![1..20_usize, 1..1100_usize];
-    let bits = (any::<bool>(), any::<bool>(), 0..64_u32);
+    let bits = (any::<bool>(), any::<bool>(), 0..64_u32, 0..9_usize);
     (0..SPREAD_PASSES.len(), n, row_length, 0..TURNS, bits).prop_map(
-        |(pass, n, row_length, turn, (accumulate, is_huber, more_shape))| {
+        |(pass, n, row_length, turn, (accumulate, is_huber, more_shape, types))| {
             let mut case = spread_case(SPREAD_PASSES[pass], n, row_length, turn);
             if is_huber && case.want & want::BETA == 0 {
                 case.form = Form::Huber;
             }
-            Case { accumulate, more_shape, ..case }
+            Case { accumulate, more_shape, ..case }.with_types([TYPES[types / 3], TYPES[types % 3]])
         },
     )
 }

@@ -243,7 +243,7 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
   test('an array can be released once, as it was made', () => {
     const array = smooth.float32(100);
     const again =
-      'RangeError: free: the array was released before, or is a view on one that float32() or uint8() made';
+      'RangeError: free: the array was released before, or is a view on one that float32(), float16(), bfloat16() or uint8() made';
     for (const view of [
       array.subarray(),
       array.subarray(0, 10),
@@ -280,20 +280,28 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
     [
       'an Array',
       [1],
-      'TypeError: free: expected an array that float32() or uint8() made, got an Array',
+      'TypeError: free: expected an array that float32(), float16(), bfloat16() or uint8() made, got an Array',
     ],
     [
       'a Float64Array',
       new Float64Array(1),
-      'TypeError: free: expected an array that float32() or uint8() made, got a Float64Array',
+      'TypeError: free: expected an array that float32(), float16(), bfloat16() or uint8() made, got a Float64Array',
     ],
-    ['null', null, 'TypeError: free: expected an array that float32() or uint8() made, got null'],
+    [
+      'null',
+      null,
+      'TypeError: free: expected an array that float32(), float16(), bfloat16() or uint8() made, got null',
+    ],
     [
       'undefined',
       undefined,
-      'TypeError: free: expected an array that float32() or uint8() made, got undefined',
+      'TypeError: free: expected an array that float32(), float16(), bfloat16() or uint8() made, got undefined',
     ],
-    ['a number', 64, 'TypeError: free: expected an array that float32() or uint8() made, got 64'],
+    [
+      'a number',
+      64,
+      'TypeError: free: expected an array that float32(), float16(), bfloat16() or uint8() made, got 64',
+    ],
   ])('%s cannot be released', (_, array, text) => {
     expect(thrown(() => smooth.free(array))).toBe(text);
   });
@@ -413,7 +421,7 @@ describe.each(backends)('%s: float32, uint8 and free', (backend, smooth) => {
     for (let at = stamp; at !== Object.prototype; at = Object.getPrototypeOf(at)) {
       expect(Reflect.has(at, 'constructor') && stamp.constructor !== Object).toBe(false);
       for (const name of Reflect.ownKeys(at))
-        expect(['number', 'boolean', 'function']).toContain(typeof stamp[name]);
+        expect(['number', 'string', 'boolean', 'function']).toContain(typeof stamp[name]);
     }
     // Copied to others, it is believed of none.
     const withStamp = (value: unknown) =>

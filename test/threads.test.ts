@@ -171,6 +171,18 @@ describe('the results are those of one thread', () => {
     check(sample(n, more));
   });
 
+  test.each(['float16', 'bfloat16'] as const)('inputs of %s', (type) => {
+    const { input, target } = sample(n);
+    const found = (smooth: Package): string[] => {
+      const [x, y, grad] = [smooth[type](input), smooth[type](target), smooth.float32(n)];
+      const losses = [smooth.smoothL1Loss(x, y), smooth.smoothL1LossWithGrad(x, target, grad)];
+      const all = [...losses, grad].map(bits);
+      for (const array of [x, y, grad]) smooth.free(array);
+      return all;
+    };
+    for (const [, smooth] of together) expect(found(smooth)).toEqual(found(alone));
+  });
+
   test('all options together, any that go together', () => {
     const lengths = fc.constantFrom(THRESHOLD - 1, THRESHOLD, THRESHOLD + 12, 18 * PIECE, 200_000);
     const seed = Number(process.env.SEED ?? 1);

@@ -1,7 +1,12 @@
 // Arrays in the kernel's memory.
-import { bufferOf, describe, isArrayOf, lengthOf } from './check.ts';
+import { bufferOf, describe, isArrayOf, lengthOf, type Values } from './check.ts';
+import { type HalfType, narrow } from './half.ts';
 import { theKernel } from './kernel.ts';
-import { Stamp } from './stamp.ts';
+import type { HalfArray } from './options.ts';
+import { type ArrayType, Stamp, WIDTHS } from './stamp.ts';
+
+const TYPES = ['Float32Array', 'Float16Array', 'Uint16Array', 'Uint8Array'] as const;
+const MAKERS = 'float32(), float16(), bfloat16() or uint8()';
 
 /** An array in the kernel's memory, that a `using` declaration releases. */
 export type KernelArray<T> = T & Disposable;
@@ -48,12 +53,53 @@ export function uint8(
   return make('uint8', Uint8Array, source);
 }
 
-function make<T extends Float32Array | Uint8Array>(
-  name: string,
-  type: {
-    new (buffer: ArrayBufferLike, offset: number, length: number): T;
-    BYTES_PER_ELEMENT: number;
-  },
+/**
+ * The same as {@link float32} for f16, as `input` or `target`: values are rounded to the nearest f16.
+ *
+ * @returns a `Float16Array` where the host has it, else a `Uint16Array` of the bits. The functions know
+ *   what either holds; of a view on a part of a `Uint16Array`, `inputType` or `targetType` must say it.
+ * @example
+ * ```ts
+ * import { float16, float32, l1Loss } from 'smooth-l1';
+ * console.log(l1Loss(float16([1, 2.5]), float32(2))); // 1.75
+ * ```
+ */
+export function float16(
+  source: number | ArrayLike<number> | Iterable<number>,
+): KernelArray<HalfArray> {
+  const own = (globalThis as { Float16Array?: ArrayClass<HalfArray> }).Float16Array;
+  // A polyfill is no array that the engine knows.
+  const isNative =
+    own !== undefined && isArrayOf('Float16Array', new own(new ArrayBuffer(0), 0, 0));
+  return make('float16', isNative ? own : Uint16Array, source);
+}
+
+/**
+ * The same as {@link float16} for bf16, the upper half of an f32.
+ *
+ * @returns a `Uint16Array` of the bits.
+ * @example
+ * ```ts
+ * import { bfloat16, l1Loss } from 'smooth-l1';
+ * const [input, target] = [bfloat16([1, 2.5]), bfloat16(2)];
+ * console.log(l1Loss(input, target)); // 1.75
+ * target.set([0x3f80, 0x4000]); // the bits of 1 and 2
+ * console.log(l1Loss(input, target)); // 0.25
+ * ```
+ */
+export function bfloat16(
+  source: number | ArrayLike<number> | Iterable<number>,
+): KernelArray<Uint16Array> {
+  return make('bfloat16', Uint16Array, source);
+}
+
+interface ArrayClass<T> {
+  new (buffer: ArrayBufferLike, offset: number, length: number): T;
+}
+
+function make<T extends Values | HalfArray>(
+  name: ArrayType,
+  type: ArrayClass<T>,
   source: number | ArrayLike<number> | Iterable<number>,
 ): KernelArray<T> {
   const values = typeof source === 'number' ? undefined : listOf(name, source);
@@ -67,18 +113,20 @@ function make<T extends Float32Array | Uint8Array>(
   if (!Number.isInteger(length) || length < 0)
     throw new RangeError(`${name}: the length must be an integer from 0, got ${length}`);
   const { home } = theKernel();
-  const [buffer, offset] = home.make(length * type.BYTES_PER_ELEMENT, name);
+  const [buffer, offset] = home.make(length * WIDTHS[name], name);
   const array = new type(buffer, offset, length);
   let isFilled = false;
   try {
     if (values === undefined) array.fill(0);
+    else if (name === 'float16' || name === 'bfloat16')
+      roundNumbers(name, values, new Uint16Array(buffer, offset, length));
     else if (isView) array.set(values);
     else copyNumbers(name, values, array);
     isFilled = true;
   } finally {
     if (!isFilled) home.release(offset);
   }
-  new Stamp(array, home, offset);
+  new Stamp(array, name, home, offset);
   // A compiled `using` declaration looks for the second symbol where the host lacks the first.
   const key = Symbol.dispose ?? Symbol.for('Symbol.dispose');
   Object.defineProperty(array, key, { value: dispose });
@@ -105,11 +153,7 @@ function isViewOfNumbers(values: unknown): values is Float32Array {
  * element, up to 10 in programs with lists of many kinds. `set` takes 2, but 45 once a list had values
  * other than numbers, and it turns null into 0 and [7] into 7.
  */
-function copyNumbers(
-  name: string,
-  values: ArrayLike<unknown>,
-  array: Float32Array | Uint8Array,
-): void {
+function copyNumbers(name: string, values: ArrayLike<unknown>, array: Values): void {
   const { length } = array;
   for (let i = 0; i < length; i++) {
     const value = values[i];
@@ -118,20 +162,30 @@ function copyNumbers(
   }
 }
 
+/** The same for 16-bit floats, whose bits are in `array`. */
+function roundNumbers(type: HalfType, values: ArrayLike<unknown>, array: Uint16Array): void {
+  const { length } = array;
+  for (let i = 0; i < length; i++) {
+    const value = values[i];
+    if (typeof value !== 'number') throw notANumber(type, i, value);
+    array[i] = narrow(type, value);
+  }
+}
+
 function notANumber(name: string, index: number, value: unknown): TypeError {
-  const isMissing = name === 'float32' && (value === null || value === undefined);
+  const isMissing = name !== 'uint8' && (value === null || value === undefined);
   return new TypeError(
     `${name}: values[${index}] must be a number, got ${describe(value)}` +
       (isMissing ? '; use NaN for what is missing, and ignoreNaNTargets to leave it out' : ''),
   );
 }
 
-function dispose(this: Float32Array | Uint8Array): void {
+function dispose(this: Values): void {
   free(this);
 }
 
 /**
- * Releases an array that {@link float32} or {@link uint8} made. Its memory will be given to others: a
+ * Releases an array that {@link float32}, {@link float16}, {@link bfloat16} or {@link uint8} made. Its memory will be given to others: a
  * call that is given the array is an error from now on. Views on it (`subarray`) must not be used any
  * more either, but no call can know one: it reads, and writes, what is there by then.
  *
@@ -145,16 +199,14 @@ function dispose(this: Float32Array | Uint8Array): void {
  * @throws {RangeError} if it was released before, if it is a view on a part of such an array, or
  *   if it is not in the kernel's memory.
  */
-export function free(array: Float32Array | Uint8Array): void {
-  if (!isArrayOf('Float32Array', array) && !isArrayOf('Uint8Array', array))
-    throw new TypeError(
-      `free: expected an array that float32() or uint8() made, got ${describe(array)}`,
-    );
+export function free(array: Float32Array | HalfArray | Uint8Array): void {
+  if (!TYPES.some((type) => isArrayOf(type, array)))
+    throw new TypeError(`free: expected an array that ${MAKERS} made, got ${describe(array)}`);
   const stamp = Stamp.of(array);
   if (!stamp || stamp.isReleased)
     throw new RangeError(
       stamp || theKernel().home.has(bufferOf(array))
-        ? 'free: the array was released before, or is a view on one that float32() or uint8() made'
+        ? `free: the array was released before, or is a view on one that ${MAKERS} made`
         : "free: the array is not in the kernel's memory; float32() makes arrays there",
     );
   stamp.release();

@@ -4,23 +4,34 @@
 // User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
 // and nowhere after that. The other facts of each array are read once, by the engine's own getters.
 import { homeOf, reserveCurves, sharesHome } from './attach.ts';
-import { bufferOf, byteOffsetOf, checkAttached, elements, isArrayOf, isOrdinary } from './check.ts';
+import {
+  bufferOf,
+  byteOffsetOf,
+  checkAttached,
+  describe,
+  elements,
+  isArrayOf,
+  isOrdinary,
+  type Values,
+} from './check.ts';
 import { layout, PIECE } from './generated/job.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
 import { attachedKernels, type Kernel } from './kernel.ts';
-import { type Given, NONE } from './options.ts';
+import { type ElementType, type Given, NONE } from './options.ts';
 import { isResult, type Plan, SLOTS, slot } from './plan.ts';
 import { SHORT, type Stage } from './stage.ts';
-import { releases, Stamp } from './stamp.ts';
-
-type Values = Float32Array | Uint8Array;
+import { type ArrayType, releases, Stamp, WIDTHS } from './stamp.ts';
 
 /** An array of a call. */
 export class Bound {
   readonly slot: number;
   readonly isResult: boolean;
-  readonly bytesPerElement: number;
+  /** What its elements are; it changes for `input` and `target` alone. */
+  type: ArrayType;
+  bytesPerElement: number;
+  /** Its layout if it has one value for each element. */
+  full: number = layout.FULL;
   /** Whether it is an array that the kernel did not make, and has to be asked for everything. */
   isOther = false;
   /** The array until the call ends, if the kernel did not make it. */
@@ -38,7 +49,16 @@ export class Bound {
   constructor(at: number) {
     this.slot = at;
     this.isResult = isResult(at);
-    this.bytesPerElement = at === slot.MASK ? 1 : 4;
+    this.type = at === slot.MASK ? 'uint8' : 'float32';
+    this.bytesPerElement = WIDTHS[this.type];
+  }
+
+  setType(type: ElementType): void {
+    if (this.type === type) return;
+    this.type = type;
+    this.bytesPerElement = WIDTHS[type];
+    this.full =
+      type === 'float16' ? layout.FLOAT16 : type === 'bfloat16' ? layout.BFLOAT16 : layout.FULL;
   }
 }
 
@@ -110,8 +130,9 @@ export class Binding {
 
   /** Keeps a plain view in place of an array that has to be cut, or may grow. */
   view(bound: Bound): void {
-    const { buffer, start, length } = bound;
-    const type = bound.slot === slot.MASK ? Uint8Array : Float32Array;
+    const { buffer, start, length, bytesPerElement } = bound;
+    const type =
+      bytesPerElement === 4 ? Float32Array : bytesPerElement === 2 ? Uint16Array : Uint8Array;
     bound.array = new type(buffer as ArrayBuffer, start, length);
     this.#mayKeep = false;
   }
@@ -157,17 +178,19 @@ export class Binding {
     return this.#calls;
   }
 
+  /** Takes `input` or `target`, of the type that an option says, or else the array itself. */
+  takeInput(at: number, array: unknown, home: Home, given: ElementType | undefined): void {
+    const type = given ?? Stamp.of(array)?.type;
+    (this.bounds[at] as Bound).setType(type === undefined || type === 'uint8' ? 'float32' : type);
+    this.take(at, array, home);
+  }
+
   /** Takes an array. One that the kernel made says at once how long it is, and where. */
   take(at: number, array: unknown, home: Home): void {
     const bound = this.bounds[at] as Bound;
     this.#taken |= 1 << at;
     const stamp = Stamp.of(array);
-    if (
-      stamp !== undefined &&
-      stamp.length >= 0 &&
-      stamp.isOf(home) &&
-      stamp.bytesPerElement === bound.bytesPerElement
-    ) {
+    if (stamp !== undefined && stamp.length >= 0 && stamp.isOf(home) && stamp.type === bound.type) {
       bound.length = stamp.length;
       bound.start = stamp.offset;
       bound.place = stamp.offset;
@@ -246,8 +269,8 @@ export function bind(
   const released = releases;
   const call = binding.begin();
   job.forget();
-  binding.take(slot.INPUT, input, home);
-  binding.take(slot.TARGET, target, home);
+  binding.takeInput(slot.INPUT, input, home, plan.inputType);
+  binding.takeInput(slot.TARGET, target, home, plan.targetType);
   if (plan.hasArrays) takeOptions(binding, plan, given, home);
   if (typeof upstream !== 'number') binding.take(slot.UPSTREAM, upstream, home);
   if (direction !== undefined) binding.take(slot.DIRECTION, direction, home);
@@ -315,7 +338,8 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   const { fn } = plan;
   const at = bound.slot;
   const array = bound.array as Values;
-  if (!isArrayOf(at === slot.MASK ? 'Uint8Array' : 'Float32Array', array))
+  if (at <= slot.TARGET) bound.setType(typeOfInput(plan, at, array));
+  else if (!isArrayOf(at === slot.MASK ? 'Uint8Array' : 'Float32Array', array))
     plan.checkType(at, array);
   if (Stamp.of(array)?.isReleased)
     throw new TypeError(`${fn}: ${plan.nameOf(at)} was released by free(); make a new array`);
@@ -329,13 +353,49 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   const isHome = kernel.home.has(buffer);
   if (!isHome && plan.forbidsCopy) throw copyForbidden(plan, binding, bound);
   const { isPlain } = kernel;
-  if (isPlain || !isHome) bound.buffer = buffer;
-  if (isPlain || isHome) return;
+  if (!isPlain && isHome) return;
+  bound.buffer = buffer;
+  // To JavaScript, 16 bits are an integer.
+  const isFloat16 = bound.bytesPerElement === 2 && !isArrayOf('Uint16Array', array);
+  if (isFloat16) binding.view(bound);
+  if (isPlain) return;
   // Curves are made of thresholds, which are not copied themselves.
   if (at < slot.THRESHOLD) binding.isStaged = true;
   // What is cut into pieces, or may grow meanwhile, needs a plain view of the checked length. An array
   // that is copied at once goes without: a view would be a good part of a short call.
-  if (length > PIECE || (length > SHORT && !isOrdinary(buffer))) binding.view(bound);
+  if (!isFloat16 && (length > PIECE || (length > SHORT && !isOrdinary(buffer))))
+    binding.view(bound);
+}
+
+/** What the elements of `input` or `target` are: an option says so, or the array. */
+function typeOfInput(plan: Plan, at: number, array: Values): ElementType {
+  const { fn } = plan;
+  const name = plan.nameOf(at);
+  const given = plan.typeOf(at);
+  const made = Stamp.of(array)?.type;
+  const own =
+    made !== undefined && made !== 'uint8'
+      ? made
+      : isArrayOf('Float32Array', array)
+        ? 'float32'
+        : isArrayOf('Float16Array', array)
+          ? 'float16'
+          : undefined;
+  if (own !== undefined) {
+    if (given !== undefined && given !== own)
+      throw new TypeError(
+        `${fn}: ${name}Type is "${given}", but ${name} is ${made ? `an array of ${own}()` : describe(array)}`,
+      );
+    return own;
+  }
+  if (!isArrayOf('Uint16Array', array)) plan.checkType(at, array);
+  if (given === 'float16' || given === 'bfloat16') return given;
+  throw new TypeError(
+    `${fn}: ${name} is a Uint16Array; ` +
+      (plan.isDistance
+        ? 'float16() and bfloat16() make arrays of 16-bit floats that are known'
+        : `${name}Type must say what it holds, "float16" or "bfloat16"`),
+  );
 }
 
 function lengthsDiffer(plan: Plan, bounds: readonly Bound[]): RangeError {
@@ -361,7 +421,7 @@ function uselessOut(plan: Plan, out: unknown): TypeError {
 }
 
 function copyForbidden(plan: Plan, binding: Binding, bound: Bound): TypeError {
-  const at = bound.slot;
+  const { slot: at, type } = bound;
   const name = plan.nameOf(at).split('.')[0];
   const stranger = binding.list.find((other) => !sharesHome(bound, other));
   if (stranger !== undefined)
@@ -369,7 +429,7 @@ function copyForbidden(plan: Plan, binding: Binding, bound: Bound): TypeError {
       `${plan.fn}: ${name} is in an attached memory, ${plan.nameOf(stranger.slot).split('.')[0]} is not, and copy: "throw" forbids copying; all arrays of a call must be in one memory`,
     );
   return new TypeError(
-    `${plan.fn}: ${name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${at === slot.MASK ? 'uint8' : 'float32'}() makes arrays there`,
+    `${plan.fn}: ${name} is not in the kernel's memory, and copy: "throw" forbids copying it; ${type}() makes arrays there`,
   );
 }
 
@@ -379,7 +439,8 @@ function lay(plan: Plan, bound: Bound, n: number, rows: number): void {
   const is = plan.layoutOf(bound.slot);
   const wanted =
     is === layout.FULL || is === layout.NUMBER ? n : is === layout.ROW ? rows : plan.rowLength;
-  if (length === wanted) bound.layout = is === layout.NUMBER ? layout.FULL : is;
+  if (length === wanted)
+    bound.layout = is === layout.NUMBER || is === layout.FULL ? bound.full : is;
   else if (is === layout.NUMBER) bound.layout = layoutByLength(plan, bound.slot, length, n, rows);
   else {
     const input = plan.nameOf(slot.INPUT);
@@ -418,17 +479,19 @@ function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
     if (other.slot === slot.CURVES) continue;
     const isOperand = other.slot < slot.MASK && other.layout === layout.FULL;
     if (!isOperand || other.start !== start || other.length !== own.length)
-      throw overlap(plan, own.slot, other.slot);
+      throw overlap(plan, own.slot, other);
     binding.isInPlace = true;
   }
 }
 
-function overlap(plan: Plan, at: number, other: number): RangeError {
+function overlap(plan: Plan, at: number, other: Bound): RangeError {
   const name = (at: number): string => plan.nameOf(at).split('.')[0] as string;
-  const rule = isResult(other)
+  const rule = other.isResult
     ? 'results must be apart'
-    : `it must be apart from it, or exactly ${name(slot.INPUT)} or ${name(slot.TARGET)}`;
-  return new RangeError(`${plan.fn}: ${name(at)} overlaps ${name(other)}; ${rule}`);
+    : other.bytesPerElement === 2
+      ? 'it must be apart from it, since its elements take 32 bits'
+      : `it must be apart from it, or exactly ${name(slot.INPUT)} or ${name(slot.TARGET)}`;
+  return new RangeError(`${plan.fn}: ${name(at)} overlaps ${name(other.slot)}; ${rule}`);
 }
 
 /** Finds a place for the arrays that are copied, and copies those that each piece needs in full. */

@@ -3,9 +3,10 @@
 import { type Bound, bind, placeCurves } from './bind.ts';
 import { describe } from './check.ts';
 import { count, layout, want } from './generated/job.ts';
+import { isNaNOf } from './half.ts';
 import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
-import type { Given } from './options.ts';
+import type { Given, InputArray } from './options.ts';
 import { type Plan, slot } from './plan.ts';
 import { walk } from './walk.ts';
 
@@ -25,8 +26,8 @@ const ELEMENTS = want.STORE | want.ROBUST;
 export function compute(
   plan: Plan,
   given: Given,
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   upstream: number | Float32Array,
   direction: Float32Array | undefined,
   gradInput: Float32Array | undefined,
@@ -122,11 +123,15 @@ function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
   const { rowLength, hasMask, ignoresNaN } = plan;
   const { buffer } = kernel.views.f32;
   const [target, mask] = [bounds[slot.TARGET], bounds[slot.MASK]] as [Bound, Bound];
-  const targets = target.array ?? new Float32Array(buffer, target.start, n);
+  const { type } = target;
+  const isHalf = type === 'float16' || type === 'bfloat16';
+  const place = (target.buffer ?? buffer) as ArrayBuffer;
+  const targets = new (isHalf ? Uint16Array : Float32Array)(place, target.start, n);
+  const isNaN = (value: number): boolean => (isHalf ? isNaNOf(type, value) : Number.isNaN(value));
   const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
   const isByRow = hasMask && mask.layout === layout.ROW;
   const counts = (i: number, row: number): boolean =>
-    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && Number.isNaN(targets[i]));
+    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && isNaN(targets[i] as number));
   let rows = 0;
   for (let row = 0; row < n / rowLength; row++) {
     const end = (row + 1) * rowLength;

@@ -14,8 +14,14 @@ function getter(object: object, key: PropertyKey): (this: unknown) => unknown {
   return Object.getOwnPropertyDescriptor(object, key)?.get as (this: unknown) => unknown;
 }
 
+/** An array that a call can have. */
+export type Values = Float32Array | Uint16Array | Uint8Array;
+
 /** True for an array of that type of this or any other realm. */
-export function isArrayOf(type: 'Float32Array' | 'Uint8Array', value: unknown): boolean {
+export function isArrayOf(
+  type: 'Float32Array' | 'Float16Array' | 'Uint16Array' | 'Uint8Array',
+  value: unknown,
+): boolean {
   return tagOf.call(value) === type;
 }
 
@@ -37,12 +43,12 @@ export function checkArray(
 }
 
 /** The length of an array, whatever it says of itself; 0 if it is detached. */
-export function elements(array: Float32Array | Uint8Array): number {
+export function elements(array: Values): number {
   return getLength.call(array) as number;
 }
 
 /** The length of an array that is not detached. */
-export function lengthOf(fn: string, name: string, array: Float32Array | Uint8Array): number {
+export function lengthOf(fn: string, name: string, array: Values): number {
   const length = elements(array);
   if (length === 0) checkAttached(fn, name, array);
   return length;
@@ -69,7 +75,7 @@ export function copyTo(array: Float32Array | Uint8Array, source: typeof array, a
 }
 
 /** Throws for a detached array. It looks like an empty one, except that its methods throw. */
-export function checkAttached(fn: string, name: string, array: Float32Array | Uint8Array): void {
+export function checkAttached(fn: string, name: string, array: Values): void {
   try {
     indexOf.call(array, 0);
   } catch {

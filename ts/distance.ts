@@ -3,7 +3,7 @@ import { compute } from './call.ts';
 import { checkNumber } from './check.ts';
 import { Caller } from './functions.ts';
 import { L1, SMOOTH_L1 } from './loss.ts';
-import { NONE, type OutOption, type SmoothL1Threshold } from './options.ts';
+import { type InputArray, NONE, type OutOption, type SmoothL1Threshold } from './options.ts';
 
 /** The sum of absolute differences under the name of a function, and its gradient. */
 const l1Sum = /* @__PURE__ */ new Caller('l1Distance', L1, 'distance');
@@ -32,7 +32,7 @@ const backwardOptions = /* @__PURE__ */ new Caller(
  * console.log(l1Distance(float32([1, 2, 3]), float32([1.1, 2, 3.3])).toFixed(6)); // 0.400000
  * ```
  */
-export function l1Distance(p: Float32Array, q: Float32Array): number {
+export function l1Distance(p: InputArray, q: InputArray): number {
   return l1Sum.forward(p, q, undefined) as number;
 }
 
@@ -51,8 +51,8 @@ export function l1Distance(p: Float32Array, q: Float32Array): number {
  * ```
  */
 export function smoothL1OfDistance(
-  p: Float32Array,
-  q: Float32Array,
+  p: InputArray,
+  q: InputArray,
   options?: SmoothL1Threshold,
 ): number {
   return ofDistance(lossOptions, lossSum, p, q, options).loss;
@@ -74,8 +74,8 @@ export function smoothL1OfDistance(
  */
 export function smoothL1OfDistanceBackward(
   gradOutput: number,
-  p: Float32Array,
-  q: Float32Array,
+  p: InputArray,
+  q: InputArray,
   options?: SmoothL1Threshold & OutOption,
 ): Float32Array {
   checkNumber('smoothL1OfDistanceBackward', 'gradOutput', gradOutput);
@@ -85,13 +85,7 @@ export function smoothL1OfDistanceBackward(
 }
 
 /** Smooth L1 of one number from 0, in f64. */
-function ofDistance(
-  caller: Caller,
-  sum: Caller,
-  p: Float32Array,
-  q: Float32Array,
-  options: unknown,
-) {
+function ofDistance(caller: Caller, sum: Caller, p: InputArray, q: InputArray, options: unknown) {
   const given = caller.read(options);
   const beta = caller.plan(given).threshold as number;
   const distance = sum.forward(p, q, undefined) as number;

@@ -7,6 +7,7 @@ import {
   type Given,
   type GradOptions,
   type GradOutputOption,
+  type InputArray,
   type LossOf,
   type LossOptions,
   NONE,
@@ -23,16 +24,16 @@ type MaybeArray = Float32Array | undefined;
 
 /** A loss. `T` are the options of its threshold. */
 export type LossFunction<T> = <R extends Reduction = 'mean', Out extends MaybeArray = undefined>(
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   options?: LossOptions<R> & T & OutOption<Out> & ElementOptions,
 ) => LossOf<R, Out>;
 
 /** The gradient of a loss to its input. */
 export type BackwardFunction<T> = <Out extends MaybeArray = undefined>(
   gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   options?: LossOptions & T & GradOptions & OutOption<Out>,
 ) => ResultOf<Out>;
 
@@ -41,16 +42,16 @@ export type WithGradFunction<T> = <
   R extends Reduction = 'mean',
   Out extends MaybeArray = undefined,
 >(
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   gradInput: Float32Array,
   options?: LossOptions<R> & T & GradOptions & OutOption<Out> & ElementOptions,
 ) => LossOf<R, Out>;
 
 /** The diagonal of the Hessian of a loss. */
 export type HessianFunction<T> = <Out extends MaybeArray = undefined>(
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   options?: LossOptions & T & OutOption<Out>,
 ) => ResultOf<Out>;
 
@@ -58,15 +59,15 @@ export type HessianFunction<T> = <Out extends MaybeArray = undefined>(
 export type DoubleBackwardFunction<T> = <Out extends MaybeArray = undefined>(
   gradGradInput: Float32Array,
   gradOutput: number | Float32Array,
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   options?: LossOptions & T & OutOption<Out>,
 ) => ResultOf<Out>;
 
 /** The derivative of a loss to its threshold. */
 export type ThresholdGradFunction<T> = (
-  input: Float32Array,
-  target: Float32Array,
+  input: InputArray,
+  target: InputArray,
   options?: LossOptions & T & GradOutputOption,
 ) => number;
 
@@ -95,13 +96,13 @@ export class Caller {
     return this.#plans.for(given);
   }
 
-  forward(input: Values, target: Values, options: unknown): Values | number {
+  forward(input: InputArray, target: InputArray, options: unknown): Values | number {
     const given = this.read(options);
     const out = given.out as Values | undefined;
     return compute(this.plan(given), given, input, target, 1, undefined, undefined, out);
   }
 
-  backward(gradOutput: Upstream, input: Values, target: Values, options: unknown): Values {
+  backward(gradOutput: Upstream, input: InputArray, target: InputArray, options: unknown): Values {
     const given = this.read(options);
     const plan = this.plan(given);
     this.#checkUpstream(gradOutput);
@@ -109,7 +110,12 @@ export class Caller {
     return compute(plan, given, input, target, gradOutput, undefined, out, undefined) as Values;
   }
 
-  withGrad(input: Values, target: Values, gradInput: Values, options: unknown): Values | number {
+  withGrad(
+    input: InputArray,
+    target: InputArray,
+    gradInput: Values,
+    options: unknown,
+  ): Values | number {
     const given = this.read(options);
     const plan = this.plan(given);
     if (gradInput === undefined) checkArray(this.#fn, 'gradInput', gradInput, 'Float32Array');
@@ -117,7 +123,7 @@ export class Caller {
     return compute(plan, given, input, target, 1, undefined, gradInput, out);
   }
 
-  hessian(input: Values, target: Values, options: unknown): Values {
+  hessian(input: InputArray, target: InputArray, options: unknown): Values {
     const given = this.read(options);
     const out = given.out as Values | undefined;
     return compute(this.plan(given), given, input, target, 1, undefined, out, undefined) as Values;
@@ -126,8 +132,8 @@ export class Caller {
   doubleBackward(
     gradGradInput: Values,
     gradOutput: Upstream,
-    input: Values,
-    target: Values,
+    input: InputArray,
+    target: InputArray,
     options: unknown,
   ): Values {
     const given = this.read(options);
@@ -138,7 +144,7 @@ export class Caller {
     return compute(plan, given, input, target, gradOutput, gradGradInput, out, undefined) as Values;
   }
 
-  thresholdGrad(input: Values, target: Values, options: unknown): number {
+  thresholdGrad(input: InputArray, target: InputArray, options: unknown): number {
     const given = this.read(options);
     const plan = this.plan(given);
     const upstream = given.gradOutput === undefined ? 1 : (given.gradOutput as Upstream);
@@ -158,28 +164,30 @@ function named<F>(fn: string, call: F): F {
 
 export function forward<T>(loss: Loss, fn: string): LossFunction<T> {
   const caller = new Caller(fn, loss, 'forward');
-  return named(fn, (input: Values, target: Values, options?: unknown) =>
+  return named(fn, (input: InputArray, target: InputArray, options?: unknown) =>
     caller.forward(input, target, options),
   ) as LossFunction<T>;
 }
 
 export function backward<T>(loss: Loss, fn: string): BackwardFunction<T> {
   const caller = new Caller(fn, loss, 'backward');
-  return named(fn, (gradOutput: Upstream, input: Values, target: Values, options?: unknown) =>
-    caller.backward(gradOutput, input, target, options),
+  return named(
+    fn,
+    (gradOutput: Upstream, input: InputArray, target: InputArray, options?: unknown) =>
+      caller.backward(gradOutput, input, target, options),
   ) as BackwardFunction<T>;
 }
 
 export function withGrad<T>(loss: Loss, fn: string): WithGradFunction<T> {
   const caller = new Caller(fn, loss, 'withGrad');
-  return named(fn, (input: Values, target: Values, gradInput: Values, options?: unknown) =>
+  return named(fn, (input: InputArray, target: InputArray, gradInput: Values, options?: unknown) =>
     caller.withGrad(input, target, gradInput, options),
   ) as WithGradFunction<T>;
 }
 
 export function hessian<T>(loss: Loss, fn: string): HessianFunction<T> {
   const caller = new Caller(fn, loss, 'hessian');
-  return named(fn, (input: Values, target: Values, options?: unknown) =>
+  return named(fn, (input: InputArray, target: InputArray, options?: unknown) =>
     caller.hessian(input, target, options),
   ) as HessianFunction<T>;
 }
@@ -191,8 +199,8 @@ export function doubleBackward<T>(loss: Loss, fn: string): DoubleBackwardFunctio
     (
       gradGradInput: Values,
       gradOutput: Upstream,
-      input: Values,
-      target: Values,
+      input: InputArray,
+      target: InputArray,
       options?: unknown,
     ) => caller.doubleBackward(gradGradInput, gradOutput, input, target, options),
   ) as DoubleBackwardFunction<T>;
@@ -223,8 +231,8 @@ export class LossObject<R extends Reduction> {
 
   /** The loss. `options` are those that differ from the object's in this call. */
   forward<Out extends MaybeArray = undefined>(
-    input: Float32Array,
-    target: Float32Array,
+    input: InputArray,
+    target: InputArray,
     options?: CallOptions & OutOption<Out> & ElementOptions,
   ): LossOf<R, Out> {
     return this.#forward.forward(input, target, options) as LossOf<R, Out>;
@@ -233,8 +241,8 @@ export class LossObject<R extends Reduction> {
   /** The gradient to the input, for the upstream gradient `gradOutput`. */
   backward<Out extends MaybeArray = undefined>(
     gradOutput: number | Float32Array,
-    input: Float32Array,
-    target: Float32Array,
+    input: InputArray,
+    target: InputArray,
     options?: CallOptions & GradOptions & OutOption<Out>,
   ): ResultOf<Out> {
     return this.#backward.backward(gradOutput, input, target, options) as ResultOf<Out>;
@@ -242,8 +250,8 @@ export class LossObject<R extends Reduction> {
 
   /** The loss and, in `gradInput`, its gradient, in one pass over memory. */
   withGrad<Out extends MaybeArray = undefined>(
-    input: Float32Array,
-    target: Float32Array,
+    input: InputArray,
+    target: InputArray,
     gradInput: Float32Array,
     options?: CallOptions & GradOptions & OutOption<Out> & ElementOptions,
   ): LossOf<R, Out> {

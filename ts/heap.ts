@@ -78,6 +78,7 @@ export interface Home {
 export class Heap implements Home {
   /** Views on the whole memory, renewed when it grows. Old views stay valid, only shorter. */
   u8!: Uint8Array;
+  u16!: Uint16Array;
   u32!: Uint32Array;
   f32!: Float32Array;
   f64!: Float64Array;
@@ -330,6 +331,7 @@ export class Heap implements Home {
   #view(buffer: ArrayBufferLike): void {
     if (this.#isShared) this.#buffers.add(buffer);
     this.u8 = new Uint8Array(buffer);
+    this.u16 = new Uint16Array(buffer);
     this.u32 = new Uint32Array(buffer);
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);

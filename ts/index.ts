@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { float32, free, type KernelArray, uint8 } from './arrays.ts';
+export { bfloat16, float16, float32, free, type KernelArray, uint8 } from './arrays.ts';
 export { type AttachOptions, attach } from './attach.ts';
 export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './distance.ts';
 export type {
@@ -54,9 +54,12 @@ export {
 export type {
   Divisor,
   ElementOptions,
+  ElementType,
   GradOptions,
   GradOutputOption,
+  HalfArray,
   HuberThreshold,
+  InputArray,
   LossOf,
   LossOptions,
   NewArray,

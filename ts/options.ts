@@ -4,6 +4,20 @@ import { describe } from './check.ts';
 import { layout } from './generated/job.ts';
 import type { Loss } from './loss.ts';
 
+/** What the elements of an array are. */
+export type ElementType = 'float32' | 'float16' | 'bfloat16';
+
+/** A `Float16Array`, where a project's libraries know it. */
+type Float16 = typeof globalThis extends { Float16Array: { prototype: infer Array } }
+  ? Array
+  : never;
+
+/** 16-bit floats: a `Float16Array`, or a `Uint16Array` of their bits. */
+export type HalfArray = Uint16Array | Float16;
+
+/** An array of predictions or of targets. */
+export type InputArray = Float32Array | HalfArray;
+
 /** `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements. */
 export type Reduction = 'none' | 'sum' | 'mean' | 'rows';
 
@@ -72,6 +86,10 @@ export interface LossOptions<R extends Reduction = Reduction> {
   onZeroDivisor?: 'nan' | 'zero' | undefined;
   /** `"throw"`: an array outside of the kernel's memory is an error; `"allow"`: it is copied. Default `"allow"`. */
   copy?: 'allow' | 'throw' | undefined;
+  /** What `input` holds. A `Uint16Array` that the package did not make needs it: `"float16"` or `"bfloat16"`. Default: what the array is. */
+  inputType?: ElementType | undefined;
+  /** What `target` holds, likewise. */
+  targetType?: ElementType | undefined;
 }
 
 /** The threshold of smooth L1: where the parabola ends. */
@@ -163,6 +181,8 @@ const COMMON = [
   'minDivisor',
   'onZeroDivisor',
   'copy',
+  'inputType',
+  'targetType',
 ] as const;
 const ELEMENTS = ['outLosses', 'outRobustWeights'] as const;
 const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights', 'accumulate'] as const;
@@ -212,6 +232,8 @@ export class Given {
   minDivisor: unknown = undefined;
   onZeroDivisor: unknown = undefined;
   copy: unknown = undefined;
+  inputType: unknown = undefined;
+  targetType: unknown = undefined;
   out: unknown = undefined;
   outLosses: unknown = undefined;
   outRobustWeights: unknown = undefined;
@@ -260,6 +282,8 @@ export class Given {
     this.minDivisor = or(options.minDivisor, base.minDivisor);
     this.onZeroDivisor = or(options.onZeroDivisor, base.onZeroDivisor);
     this.copy = or(options.copy, base.copy);
+    this.inputType = or(options.inputType, base.inputType);
+    this.targetType = or(options.targetType, base.targetType);
     this.out = or(options.out, base.out);
     this.outLosses = or(options.outLosses, base.outLosses);
     this.outRobustWeights = or(options.outRobustWeights, base.outRobustWeights);
@@ -283,6 +307,8 @@ export class Given {
       this.minDivisor === other.minDivisor &&
       this.onZeroDivisor === other.onZeroDivisor &&
       this.copy === other.copy &&
+      this.inputType === other.inputType &&
+      this.targetType === other.targetType &&
       this.accumulate === other.accumulate &&
       isAlike(this.beta, other.beta) &&
       isAlike(this.sigma, other.sigma) &&
@@ -414,6 +440,8 @@ function isClean(): boolean {
     PROBE.minDivisor === undefined &&
     PROBE.onZeroDivisor === undefined &&
     PROBE.copy === undefined &&
+    PROBE.inputType === undefined &&
+    PROBE.targetType === undefined &&
     PROBE.out === undefined &&
     PROBE.outLosses === undefined &&
     PROBE.outRobustWeights === undefined &&

@@ -17,6 +17,7 @@ import {
   totals,
   want,
 } from './generated/job.ts';
+import { widen } from './half.ts';
 import type { Home } from './heap.ts';
 import type { Exports, Views } from './job.ts';
 import { LARGEST } from './loss.ts';
@@ -65,6 +66,18 @@ export function createPlainKernel(
   const lanes = new Float32Array(LANES);
   const exactLoss = new Exact();
   const exactCount = new Exact();
+  /** Inputs of 16 bits, widened. */
+  const widened: (Float32Array | undefined)[] = [];
+
+  /** An input as floats, with the element that they begin with. */
+  function floatsOf(bound: Bound, first: number, n: number, side: number): [Float32Array, number] {
+    const { type, array } = bound;
+    if (type !== 'float16' && type !== 'bfloat16') return [array as Float32Array, 0];
+    const floats = widened[side] ?? new Float32Array(PIECE);
+    widened[side] = floats;
+    widen(type, array as Uint16Array, first, n, floats);
+    return [floats, first];
+  }
 
   /**
    * Adds the lanes up, in the order of the SIMD kernel, to the sum at `index`, after `done` elements of
@@ -87,6 +100,16 @@ export function createPlainKernel(
   }
 
   function run(job: number, first: number, n: number, work: number): void {
+    const { bounds } = bindingAt(job);
+    const isWidened =
+      bounds[slot.INPUT]?.bytesPerElement === 2 || bounds[slot.TARGET]?.bytesPerElement === 2;
+    // What is widened takes the room of a piece.
+    const size = isWidened ? PIECE : n;
+    for (let from = first; from < first + n; from += size)
+      runPart(job, from, Math.min(size, first + n - from), work);
+  }
+
+  function runPart(job: number, first: number, n: number, work: number): void {
     const at = job / 4;
     const { bounds } = bindingAt(job);
     const wanted = u32[at + field.want] as number;
@@ -111,8 +134,8 @@ export function createPlainKernel(
     const array = (index: number): Float32Array | undefined =>
       (bounds[index] as Bound).array as Float32Array | undefined;
 
-    const x = array(slot.INPUT) as Float32Array;
-    const y = array(slot.TARGET) as Float32Array;
+    const [x, xFirst] = floatsOf(bounds[slot.INPUT] as Bound, first, n, 0);
+    const [y, yFirst] = floatsOf(bounds[slot.TARGET] as Bound, first, n, 1);
     const curves = array(slot.CURVES);
     const curve = (
       name: 'pre' | 'inv' | 'lim' | 'half' | 'below' | 'above',
@@ -128,7 +151,9 @@ export function createPlainKernel(
         {
           wanted,
           x,
+          xFirst,
           y,
+          yFirst,
           out: array(wanted & want.STORE ? slot.OUT : slot.GRAD_INPUT),
           pre: float('pre'),
           inv: float('inv'),
@@ -181,9 +206,9 @@ export function createPlainKernel(
 
     // Everything is read before anything is written: a result may be on top of an operand.
     for (let i = first; i < first + n; i++) {
-      const target = y[i] as number;
+      const target = y[i - yFirst] as number;
       const isMasked = mask(i) === 0 || (ignoresNaN && Number.isNaN(target));
-      const input = x[i] as number;
+      const input = x[i - xFirst] as number;
       const insideWeight = inside(i);
       const outsideWeight = outside(i);
       const upstreamGrad = upstream(i);
@@ -305,7 +330,7 @@ export function createPlainKernel(
 
   /** Computes a plain pass, several times as fast as the general loop. */
   function runPlain(
-    { wanted, x, y, out, pre, inv, lim, half, scale }: PlainPass,
+    { wanted, x, xFirst, y, yFirst, out, pre, inv, lim, half, scale }: PlainPass,
     first: number,
     n: number,
     total: number,
@@ -317,7 +342,7 @@ export function createPlainKernel(
     for (let leaf = first; leaf < first + n; leaf += LEAF) {
       const end = Math.min(leaf + LEAF, first + n);
       for (let i = leaf; i < end; i++) {
-        const d = fround((x[i] as number) - (y[i] as number));
+        const d = fround((x[i - xFirst] as number) - (y[i - yFirst] as number));
         const t = slopeOf(d, pre, inv, limit);
         const loss = lossOf(d, t, half);
         if (sums) {
@@ -337,7 +362,10 @@ export function createPlainKernel(
 interface PlainPass {
   wanted: number;
   x: Float32Array;
+  /** The element that `x` begins with. */
+  xFirst: number;
   y: Float32Array;
+  yFirst: number;
   out: Float32Array | undefined;
   pre: number;
   inv: number;

@@ -15,6 +15,7 @@ import {
 import { LARGEST, type Loss, type ThresholdName } from './loss.ts';
 import {
   type Divisor,
+  type ElementType,
   type Given,
   optionNames,
   type Reduction,
@@ -56,6 +57,7 @@ const DIVISORS = [
 const SUMS = ['fast', 'exact'] as const;
 const ON_ZERO = ['nan', 'zero'] as const;
 const COPY = ['allow', 'throw'] as const;
+const ELEMENT_TYPES = ['float32', 'float16', 'bfloat16'] as const;
 
 const RESULT_OPTIONS = [
   'out',
@@ -67,6 +69,7 @@ const RESULT_OPTIONS = [
 ] as const;
 
 const NUMBER_OR_ARRAY = 'a number or a Float32Array';
+const INPUT = 'a Float32Array, a Float16Array or a Uint16Array';
 const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColumn: Float32Array }';
 
 /** What each role makes, beside the loss. */
@@ -112,6 +115,11 @@ export class Plan {
   /** The quantile, unless there is one for each column. */
   readonly tau: number | undefined;
   readonly outsideName: 'outsideWeights' | 'weight';
+  /** What the elements of `input` and `target` are, unless that is left to the arrays. */
+  readonly inputType: ElementType | undefined;
+  readonly targetType: ElementType | undefined;
+  /** Whether it is a function of a distance, whose arrays are `p` and `q`. */
+  readonly isDistance: boolean;
   /** Whether the options have an array beside `out`, or `gradOutput`. */
   readonly hasArrays: boolean;
   /** Whether thresholds or quantiles are one for each column. */
@@ -156,9 +164,11 @@ export class Plan {
     this.tau = loss.isQuantile ? this.#parameter(given, 'tau', 0.5) : 0.5;
     this.hasColumns = this.threshold === undefined || this.tau === undefined;
 
-    const isDistance = role === 'distance' || role === 'distanceBackward';
+    this.isDistance = role === 'distance' || role === 'distanceBackward';
+    this.inputType = this.#elementType('inputType', given.inputType);
+    this.targetType = this.#elementType('targetType', given.targetType);
     const reduction = this.#oneOf('reduction', REDUCTIONS, given.reduction, 'mean');
-    this.reduction = isDistance ? 'sum' : reduction;
+    this.reduction = this.isDistance ? 'sum' : reduction;
     this.isMean = this.reduction === 'mean';
     const isExact = this.#oneOf('sum', SUMS, given.sum, 'fast') === 'exact';
     this.adds = isExact ? want.EXACT : want.SUM;
@@ -230,10 +240,14 @@ export class Plan {
     return at >= slot.THRESHOLD ? layout.COLUMN : layout.FULL;
   }
 
+  /** What the options say that the elements of `input` or `target` are. */
+  typeOf(at: number): ElementType | undefined {
+    return at === slot.INPUT ? this.inputType : this.targetType;
+  }
+
   /** What an array is called in errors. */
   nameOf(at: number): string {
-    const { given, role } = this;
-    const isDistance = role === 'distance' || role === 'distanceBackward';
+    const { given, role, isDistance } = this;
     const side = (name: string, is: number): string =>
       is === layout.ROW ? `${name}.perRow` : is === layout.COLUMN ? `${name}.perColumn` : name;
     switch (at) {
@@ -281,7 +295,9 @@ export class Plan {
         ? WEIGHTS
         : at === slot.UPSTREAM || at === slot.THRESHOLD || at === slot.TAU
           ? NUMBER_OR_ARRAY
-          : undefined;
+          : at <= slot.TARGET
+            ? INPUT
+            : undefined;
     const type = at === slot.MASK ? 'Uint8Array' : 'Float32Array';
     checkArray(this.fn, this.nameOf(at), value, type, wanted);
   }
@@ -365,6 +381,10 @@ export class Plan {
     throw new error(
       `${this.fn}: ${name} must be ${choices} ${values.map(describe).join(', ')}, got ${describe(value)}`,
     );
+  }
+
+  #elementType(name: string, value: unknown): ElementType | undefined {
+    return value === undefined ? undefined : this.#oneOf(name, ELEMENT_TYPES, value, 'float32');
   }
 
   #flag(name: string, value: unknown): boolean {

@@ -41,6 +41,16 @@ export class Stage {
     this.copied += 4 * n;
   }
 
+  /** The same for 16-bit floats. */
+  copyHalvesIn({ array, length, place }: Bound, first: number, n: number): void {
+    const { u16 } = this.#heap;
+    const source = array as Uint16Array;
+    const at = place / 2;
+    if (n <= SHORT) for (let i = 0; i < n; i++) u16[at + i] = source[first + i] as number;
+    else u16.set(n === length ? source : source.subarray(first, first + n), at);
+    this.copied += 2 * n;
+  }
+
   /** The same for bytes. */
   copyBytesIn({ array, length, place }: Bound, first: number, n: number): void {
     const { u8 } = this.#heap;

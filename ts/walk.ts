@@ -149,8 +149,9 @@ function stage(
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.ceil(endRow) : from + size) - begin;
-      if (bound.slot === slot.MASK) buffer.copyBytesIn(bound, begin, length);
-      else buffer.copyFloatsIn(bound, begin, length);
+      if (bound.bytesPerElement === 4) buffer.copyFloatsIn(bound, begin, length);
+      else if (bound.bytesPerElement === 2) buffer.copyHalvesIn(bound, begin, length);
+      else buffer.copyBytesIn(bound, begin, length);
     }
     job.run(from, size, kernel.work);
     for (let i = 2; i < list.length; i++) {

@@ -107,6 +107,24 @@ impl Lanes for Sse {
         Self(unsafe { _mm_or_ps(_mm_and_ps(mask.0, self.0), _mm_andnot_ps(mask.0, other.0)) })
     }
 
+    unsafe fn float16(p: *const [u16; 2 * LANES], largest: &mut Self) -> [Self; 2] {
+        let mut plain = [0.0; LANES];
+        unsafe {
+            largest.store(plain.as_mut_ptr());
+            let widened = <[f32; LANES]>::float16(p, &mut plain);
+            *largest = Self::load(plain.as_ptr());
+            widened.map(|v| Self::load(v.as_ptr()))
+        }
+    }
+    fn is_beyond(self) -> bool {
+        let mut plain = [0.0; LANES];
+        unsafe { self.store(plain.as_mut_ptr()) };
+        plain.is_beyond()
+    }
+    unsafe fn bfloat16(p: *const [u16; 2 * LANES]) -> [Self; 2] {
+        unsafe { <[f32; LANES]>::bfloat16(p).map(|v| Self::load(v.as_ptr())) }
+    }
+
     #[inline(always)]
     unsafe fn load(p: *const f32) -> Self {
         Self(unsafe { _mm_loadu_ps(p) })

@@ -24,6 +24,7 @@ export async function smoke(smooth, wanted, vectors, threadOptions = {}) {
       failures.push(`${how}: ${elementwise} ${sums}, not ${hashes.elementwise} ${hashes.sums}`);
   };
   same('staged', hash(smooth, elsewhere));
+  failures.push(...halfComplaints(smooth));
   const refusal = await smooth.setNumThreads(2, threadOptions).then(
     () => undefined,
     (error) => error.message,
@@ -163,6 +164,52 @@ function hash(smooth, make) {
   sums.add(smooth.l1Distance(x, y));
   freeAll();
   return { elementwise: elementwise.text(), sums: sums.text() };
+}
+
+/** What is wrong about inputs of 16 bits, beside the same as floats. */
+function halfComplaints(smooth) {
+  const wrong = [];
+  const { float32, freeAll } = keeping(smooth, smooth);
+  for (const type of ['float16', 'bfloat16']) {
+    const bits = words(13, SHORT).map((word) => word & 0xffff);
+    const own = smooth[type](SHORT);
+    const view = new Uint16Array(own.buffer, own.byteOffset, SHORT);
+    view.set(bits);
+    // By another way than the kernel's: from the definition of the formats.
+    const [fraction, bias] = type === 'float16' ? [10, 15] : [7, 127];
+    const right = float32(SHORT);
+    for (const [i, word] of view.entries()) {
+      const exponent = (word & 0x7fff) >> fraction;
+      const part = (word & ((1 << fraction) - 1)) / (1 << fraction);
+      const magnitude = exponent ? (1 + part) * 2 ** (exponent - bias) : part * 2 ** (1 - bias);
+      const isLast = exponent === 2 * bias + 1;
+      right[i] = (word >> 15 ? -1 : 1) * (isLast ? (part ? NaN : Infinity) : magnitude);
+    }
+    const zeros = float32(SHORT);
+    const inputs = [own, own.slice()];
+    // Bits that an engine shows as numbers.
+    if (type === 'float16' && globalThis.Float16Array)
+      inputs.push(new Float16Array(view.slice().buffer));
+    for (const [how, input] of inputs.entries())
+      for (const beta of [0, 1]) {
+        const options = { beta, reduction: 'none', inputType: type };
+        const [found, wanted] = [input, right].map((x) => {
+          const all = hasher();
+          all.add(
+            smooth.smoothL1Loss(x, zeros, {
+              ...options,
+              inputType: x === right ? undefined : type,
+            }),
+          );
+          return all.text();
+        });
+        if (found !== wanted)
+          wrong.push(`${type}, array ${how}, beta ${beta}: ${found}, not ${wanted}`);
+      }
+    smooth.free(own);
+  }
+  freeAll();
+  return wrong;
 }
 
 /** The two makers of arrays, and a function that frees all that they made. */

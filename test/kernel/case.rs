@@ -97,6 +97,8 @@ pub struct Case {
     pub sides: Operand<Sides>,
     pub input: Vec<f32>,
     pub target: Vec<f32>,
+    /// The layouts of the two, which say what type they are in memory. All of their values have that type.
+    pub types: [u32; 2],
     pub row_length: usize,
     pub inside: Operand<f32>,
     pub outside: Operand<f32>,
@@ -136,6 +138,7 @@ impl Case {
             sides: Operand::number([1.0, 1.0]),
             input,
             target,
+            types: [layout::FULL; 2],
             row_length: 5,
             inside: Operand::number(1.0),
             outside: Operand::number(1.0),
@@ -155,6 +158,17 @@ impl Case {
 
     pub fn len(&self) -> usize {
         self.input.len()
+    }
+
+    /// The same with inputs of these types, rounded towards 0.
+    pub fn with_types(mut self, types: [u32; 2]) -> Self {
+        self.types = types;
+        for (values, half) in [&mut self.input, &mut self.target].into_iter().zip(types) {
+            if half != layout::FULL {
+                values.iter_mut().for_each(|x| *x = widened(half, narrowed(half, *x)));
+            }
+        }
+        self
     }
 
     fn has_columns(&self) -> bool {
@@ -196,6 +210,41 @@ impl Case {
         }
         place_of(self, output, &(0..self.len())).map(|i| 1.0 + (i % 3) as f32).collect()
     }
+}
+
+/// The number that 16 bits of this type stand for.
+pub fn widened(half: u32, bits: u16) -> f32 {
+    let (fraction_bits, bias) = if half == layout::FLOAT16 { (10, 15) } else { (7, 127) };
+    let magnitude = i32::from(bits & 0x7fff);
+    let exponent = magnitude >> fraction_bits;
+    let fraction = magnitude & ((1 << fraction_bits) - 1);
+    let unit = |exponent: i32| f64::from(exponent - bias - fraction_bits).exp2();
+    let value = match (exponent, fraction) {
+        (0, _) => f64::from(fraction) * unit(1),
+        (_, 0) if exponent == 2 * bias + 1 => f64::INFINITY,
+        _ if exponent == 2 * bias + 1 => f64::NAN,
+        _ => f64::from(fraction + (1 << fraction_bits)) * unit(exponent),
+    };
+    (if bits >> 15 == 0 { value } else { -value }) as f32
+}
+
+/// The bits of the number next to `x` towards 0.
+fn narrowed(half: u32, x: f32) -> u16 {
+    let magnitude = x.abs();
+    let is_within = |&bits: &u16| magnitude >= widened(half, bits);
+    let infinity = if half == layout::FLOAT16 { 0x7c00 } else { 0x7f80 };
+    let bits = if x.is_nan() {
+        infinity + 1
+    } else {
+        // The first that is larger, by halves.
+        let (mut low, mut high) = (0_u16, infinity);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            if is_within(&middle) { low = middle } else { high = middle - 1 }
+        }
+        low
+    };
+    if x.is_sign_negative() { bits | 0x8000 } else { bits }
 }
 
 /// `pre`, `inv`, `lim` and `half`, as the wrapper makes them of a threshold.
@@ -337,6 +386,9 @@ struct Array {
 /// The arrays of a case for some of its elements.
 struct Memory {
     arrays: Vec<Array>,
+    /// Input and target as 16 bits.
+    halves: [Vec<u16>; 2],
+    half_offset: usize,
     mask: Vec<u8>,
     mask_offset: usize,
     aliases: Vec<(Name, Name)>,
@@ -346,6 +398,18 @@ impl Memory {
     fn new(case: &Case, plan: &Plan, elements: &Range<usize>, outputs: &[Vec<f32>; 6]) -> Self {
         let mut memory = Memory {
             arrays: Vec::new(),
+            halves: [(case.types[0], &case.input), (case.types[1], &case.target)].map(
+                |(half, values)| {
+                    let values = values[elements.clone()].iter().map(|&x| narrowed(half, x));
+                    // Boxed: nothing that is not a value is there to be read.
+                    let cells: Box<[u16]> = vec![0x7fff; plan.offset]
+                        .into_iter()
+                        .chain(values.filter(|_| half != layout::FULL))
+                        .collect();
+                    cells.into_vec()
+                },
+            ),
+            half_offset: plan.offset,
             mask: vec![1; plan.offset],
             mask_offset: plan.offset,
             aliases: case.aliases.clone(),
@@ -413,8 +477,8 @@ impl Memory {
             grad_scale: case.grad_scale,
             shift: case.shift,
             operands: [
-                operand(Name::Input, layout::FULL, &[]),
-                operand(Name::Target, layout::FULL, &[]),
+                operand(Name::Input, case.types[0], &[]),
+                operand(Name::Target, case.types[1], &[]),
                 operand(Name::Inside, case.inside.layout, &case.inside.values),
                 operand(Name::Outside, case.outside.layout, &case.outside.values),
                 operand(Name::Upstream, case.upstream.layout, &case.upstream.values),
@@ -428,6 +492,12 @@ impl Memory {
             ],
             results: OUTPUTS.map(|name| self.place_of(name)),
         };
+        for (slot, half) in case.types.into_iter().enumerate() {
+            if half != layout::FULL {
+                let place = self.halves[slot].as_ptr().wrapping_add(self.half_offset);
+                job.operands[slot].pointer = place.cast();
+            }
+        }
         job.shape = job.required_shape() | case.more_shape;
         job
     }

@@ -3,10 +3,13 @@
 import {
   type Backend,
   backend,
+  bfloat16,
   copiedBytes,
+  float16,
   float32,
   free,
   getNumThreads,
+  type HalfArray,
   HuberLoss,
   huberLoss,
   huberLossDeltaGrad,
@@ -42,6 +45,8 @@ const x = float32(4);
 const y = new Float32Array(4);
 exactly<KernelArray<Float32Array>>()(x);
 exactly<KernelArray<Uint8Array>>()(uint8([1, 0]));
+exactly<KernelArray<Uint16Array>>()(bfloat16(4));
+exactly<KernelArray<HalfArray>>()(float16([1, 2]));
 exactly<void>()(free(x));
 
 // A number or an array, by the reduction.
@@ -57,6 +62,11 @@ declare const reduction: Reduction;
 exactly<number | NewArray>()(l1Loss(x, y, { reduction }));
 
 exactly<NewArray>()(smoothL1LossBackward(1, x, y));
+// Inputs may have 16 bits, results not.
+exactly<number>()(smoothL1Loss(float16(4), bfloat16(4)));
+exactly<number>()(l1Loss(x, new Uint16Array(4), { targetType: 'bfloat16' }));
+// @ts-expect-error: a gradient is f32
+l1LossWithGrad(x, y, bfloat16(4));
 exactly<typeof x>()(l1LossBackward(y, x, y, { out: x, accumulate: true }));
 exactly<NewArray>()(smoothL1LossHessian(x, y, { sigma: 3 }));
 exactly<number>()(huberLossDeltaGrad(x, y));
