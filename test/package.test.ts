@@ -40,7 +40,9 @@ function tool(name: string, ...args: string[]): string {
 
 /** What a script prints when Node runs it in the package. */
 function run(script: string, ...flags: string[]): string {
-  return execFileSync(process.execPath, [...flags, '--eval', script], {
+  // Not as an argument: a bundle is longer than one may be.
+  return execFileSync(process.execPath, [...flags, '-'], {
+    input: script,
     cwd: root,
     encoding: 'utf8',
     stdio: 'pipe',
@@ -83,11 +85,11 @@ describe('files', () => {
     expect(tool('attw', tarball, '--entrypoints', entry, ...flags)).toContain('smooth-l1 v');
   });
 
-  test('an app that uses one loss takes 30 KB, gzipped', async () => {
+  test('an app that uses one loss takes 37 KB, gzipped', async () => {
     const code =
       "import { float32, smoothL1Loss } from 'smooth-l1'; smoothL1Loss(float32(1), float32(1));";
     const app = await bundled(code, 'esm');
-    expect(gzipSync(app, { level: 9 }).length).toBeLessThan(30 * 1024);
+    expect(gzipSync(app, { level: 9 }).length).toBeLessThan(37 * 1024);
     // Nothing of the threads is in it.
     expect(app).not.toMatch(/import\.meta|worker/i);
   });
