@@ -99,10 +99,18 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, shape::PLAIN),
         (SUM_GRAD, shape) if shape & !SIDED == 0 => pass!(4, SUM_GRAD, SIDED),
         (SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
-        (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::MASKED),
+        (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::WEIGHTED_MASKED),
         (STORE_GRAD, shape::PLAIN) => pass!(4, STORE_GRAD, shape::PLAIN),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
         (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
+        // A detector's head, or a padded batch: a mask, and one weight.
+        (want, shape::WEIGHTED_MASKED)
+            if want & !want::GRAD == want::SUM
+                && job.ignore_nan == 0
+                && body_of(job) & ONE_WEIGHT != 0 =>
+        {
+            pass!(4, SUM_GRAD, shape::WEIGHTED_MASKED)
+        }
         (_, shape) => match shape & !shape::MORE {
             shape::PLAIN => pass!(2, ANY, shape::PLAIN),
             shape::WEIGHTED | shape::MASKED | shape::WEIGHTED_MASKED => {
@@ -175,7 +183,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let is_own = WANT != ANY && WANT != SPECIAL;
     // All operands are arrays or numbers: no tile is needed, but for inputs of 16 bits.
     let is_bare = is_own && SHAPE & !SIDED == 0;
-    let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE & shape::WEIGHTED == 0;
+    let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE != shape::WEIGHTED;
     let adds_up = !is_own || WANT & want::SUM != 0;
     let rows = WANT == ANY && job.want & want::ROWS != 0;
     let is_exact = (!is_own || WANT & want::STORE != 0) && job.want & want::EXACT != 0;
@@ -254,7 +262,9 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
                     ONE_WEIGHT => steps!(shape::WEIGHTED | ONE_WEIGHT),
                     _ => steps!(shape::WEIGHTED),
                 }
-            } else if SHAPE == shape::MASKED {
+            } else if SHAPE == shape::WEIGHTED_MASKED && body & shape::WEIGHTED != 0 {
+                steps!(shape::WEIGHTED_MASKED | ONE_WEIGHT)
+            } else if SHAPE & shape::MASKED != 0 {
                 if is_unit { steps!(shape::MASKED | UNIT) } else { steps!(shape::MASKED) }
             } else if SHAPE & body & shape::SIDED != 0 {
                 steps!(SIDED)
@@ -399,7 +409,15 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let is_sided = SHAPE & shape::SIDED != 0;
     let any = WANT == ANY;
     let special = WANT == SPECIAL;
-    let want = if any || special { splat.want } else { WANT };
+    // One loop for the sum, with a gradient or without. A second one would take 800 bytes.
+    let is_both = !any && !special && weighted && is_masked;
+    let want = if any || special {
+        splat.want
+    } else if is_both {
+        splat.want & want::GRAD | want::SUM
+    } else {
+        WANT
+    };
     let one = L::splat(1.0);
 
     let read = |index: usize| -> [L; U] { load(leaf.operands[index], i) };
@@ -416,7 +434,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let upstream = if want & want::UPSTREAM != 0 { read(operand::UPSTREAM) } else { [one; U] };
     let masked: [L; U] = if is_masked {
         let zero: [L; U] = load_mask(leaf.mask, i);
-        if splat.ignores_nan { each(|j| zero[j].or(y[j].nan())) } else { zero }
+        if !is_both && splat.ignores_nan { each(|j| zero[j].or(y[j].nan())) } else { zero }
     } else {
         [L::splat(0.0); U]
     };

@@ -210,6 +210,11 @@ const SHAPES: &[(&str, Reshape)] = &[
         weigh(case);
         mask(case);
     }),
+    ("an outside weight and a mask", |case| {
+        weigh(case);
+        case.inside = Operand::number(1.0);
+        case.mask = Operand::full(Noise(2).mask(case.len()));
+    }),
     ("a threshold of 1", |case| case.threshold = Operand::number(1.0)),
     ("scaled", |case| case.threshold = Operand::number(0.0)),
     ("scaled down", |case| case.threshold = Operand::number(3e38)),
