@@ -127,11 +127,11 @@ function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
   const isHalf = type === 'float16' || type === 'bfloat16';
   const place = (target.buffer ?? buffer) as ArrayBuffer;
   const targets = new (isHalf ? Uint16Array : Float32Array)(place, target.start, n);
-  const isNaN = (value: number): boolean => (isHalf ? isNaNOf(type, value) : Number.isNaN(value));
+  const isMissing = (value: number): boolean => (isHalf ? isNaNOf(type, value) : Number.isNaN(value));
   const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
   const isByRow = hasMask && mask.layout === layout.ROW;
   const counts = (i: number, row: number): boolean =>
-    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && isNaN(targets[i] as number));
+    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && isMissing(targets[i] as number));
   let rows = 0;
   for (let row = 0; row < n / rowLength; row++) {
     const end = (row + 1) * rowLength;
