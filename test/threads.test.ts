@@ -500,6 +500,21 @@ describe('a worker that does not start', () => {
   });
 });
 
+test('an async createWorker is an error, and the worker that it makes is ended', async () => {
+  const { smooth, start } = await laboratory([]);
+  const ended = new Promise<void>((resolve) => {
+    const late = { postMessage() {}, terminate: () => resolve() };
+    const createWorker = (async () => late) as unknown as () => WorkerLike;
+    void start(2, { createWorker }).catch(() => {});
+  });
+  await ended;
+  const fails = (async () => thrown('no worker')) as () => Promise<never>;
+  expect(await start(2, { createWorker: fails as never }).catch(String)).toBe(
+    'TypeError: setNumThreads: createWorker must return a worker, got a Promise',
+  );
+  expect(smooth.getNumThreads()).toBe(1);
+});
+
 function thrown(message: string): never {
   throw new Error(message);
 }

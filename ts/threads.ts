@@ -348,10 +348,12 @@ class Threads implements Helpers {
         const work = home.allocate(kernel.workBytes, 'setNumThreads');
         taken.push(work);
         const worker = make();
-        if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function')
+        if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function') {
+          endLater(worker);
           throw new TypeError(
             `setNumThreads: createWorker must return a worker, got ${describe(worker)}`,
           );
+        }
         created.workers.push(worker);
         const isReady = this.#started(created, worker, { memory, module, address, threads, work });
         // If the next one cannot be made, nobody waits for this one.
@@ -493,6 +495,15 @@ function notStarted(reason: string): Error {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** Ends the worker of an async `createWorker`, which would keep the process alive. */
+function endLater(promised: unknown): void {
+  const ended = Promise.resolve(promised as WorkerLike | undefined).then((worker) =>
+    worker?.terminate?.(),
+  );
+  // What comes instead of a worker is not this package's.
+  ended.catch(() => {});
 }
 
 /** Later, since a listener may call functions of this package, and one may be running now. */
