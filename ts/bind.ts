@@ -23,6 +23,9 @@ import { isResult, type Plan, SLOTS, slot } from './plan.ts';
 import { SHORT, type Stage } from './stage.ts';
 import { type ArrayType, releases, Stamp, WIDTHS } from './stamp.ts';
 
+/** The most elements of an array: the kernel numbers them in 32 bits. */
+const LONGEST = 2 ** 32 - 1;
+
 /** An array of a call. */
 export class Bound {
   readonly slot: number;
@@ -279,7 +282,10 @@ export function bind(
     binding.take(slot.OUT, out, home);
   } else if (plan.isLossArray) binding.make(slot.OUT);
   if (gradInput !== undefined) binding.take(slot.GRAD_INPUT, gradInput, home);
-  else if (plan.makesArray) binding.make(slot.GRAD_INPUT);
+  else if (plan.makesArray) {
+    if (plan.addsToOut) throw nothingToAddTo(plan);
+    binding.make(slot.GRAD_INPUT);
+  }
   if (plan.hasColumns) binding.takeCurves();
   binding.collect(plan.fn, call);
   const other = homeOf(kernel, binding);
@@ -345,6 +351,10 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
     throw new TypeError(`${fn}: ${plan.nameOf(at)} was released by free(); make a new array`);
   const length = elements(array);
   if (length === 0) checkAttached(fn, plan.nameOf(at), array);
+  if (length > LONGEST)
+    throw new RangeError(
+      `${fn}: ${plan.nameOf(at)} has length ${length}; an array may have ${LONGEST} elements at most`,
+    );
   const start = byteOffsetOf(array);
   const buffer = bufferOf(array);
   bound.length = length;
@@ -417,6 +427,12 @@ function uselessOut(plan: Plan, out: unknown): TypeError {
   plan.checkType(slot.OUT, out);
   return new TypeError(
     `${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+  );
+}
+
+function nothingToAddTo({ fn }: Plan): TypeError {
+  return new TypeError(
+    `${fn}: accumulate has a use only with an array that gradients are added to; give out`,
   );
 }
 

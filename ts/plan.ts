@@ -109,6 +109,8 @@ export class Plan {
   readonly zeroOnZero: boolean;
   readonly forbidsCopy: boolean;
   readonly accumulates: boolean;
+  /** Whether `out` is the only array that gradients could be added to. */
+  readonly addsToOut: boolean;
   /** The threshold, beta where sigma is given, unless there is one for each column. */
   readonly threshold: number | undefined;
   readonly thresholdName: ThresholdName;
@@ -194,6 +196,11 @@ export class Plan {
     this.accumulates = this.#flag('accumulate', given.accumulate);
     if (given.gradOutput !== undefined && typeof given.gradOutput !== 'number')
       checkArray(fn, 'gradOutput', given.gradOutput, 'Float32Array', NUMBER_OR_ARRAY);
+    this.addsToOut =
+      this.accumulates &&
+      given.gradTarget === undefined &&
+      given.gradInsideWeights === undefined &&
+      given.gradOutsideWeights === undefined;
     this.#checkTogether(given, minDivisor);
 
     this.hasArrays =
