@@ -67,7 +67,7 @@ pub mod want {
     /// Gradients, curvature and derivatives are multiplied by the operand `UPSTREAM`.
     pub const UPSTREAM: u32 = 16;
     /// The diagonal of the Hessian, stored in `GRAD_INPUT`; `accumulate` has no effect. `half` is the
-    /// threshold itself.
+    /// threshold itself, and `inv` the second derivative below it, divided by `pre`.
     pub const CURVATURE: u32 = 32;
     /// The derivative with respect to `beta`, added to [`Totals::loss`](crate::tiles::Totals).
     pub const BETA: u32 = 64;

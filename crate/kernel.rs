@@ -530,7 +530,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
             let g = weigh_inside(weigh_inside(outer));
             let direction = read(operand::DIRECTION);
             let bend = sided(each(|j| curve[j].curvature(e[j])));
-            let h = each(|j| bend[j].mul(g[j]).mul(direction[j]));
+            let h = each(|j| bend[j].mul(g[j]).mul(direction[j]).mul(curve[j].pre));
             store(unmasked(h), leaf.results[result::GRAD_INPUT], i);
         } else {
             let is_beta = want & want::BETA != 0;

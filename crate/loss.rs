@@ -61,13 +61,14 @@ impl<L: Lanes> Curve<L> {
         top.select(self.lim.ge(size.mul(top)), self.lim.div(size))
     }
 
-    /// The second derivative at residual `d`: 0 from the kink on, so 0 everywhere for L1. The
-    /// kink is the threshold itself, in place of `half`.
+    /// The second derivative at residual `d`, divided by `pre`: 0 from the kink on, so 0 everywhere for
+    /// L1. The kink is the threshold itself, in place of `half`. With `pre` it may leave the range of
+    /// `f32`, as 1e40 does for a threshold of 1e-40: `pre` comes after the weights.
     #[inline(always)]
     pub fn curvature(&self, d: L) -> L {
         let kink = self.half;
         // d * 0 adds nothing but the NaN of a NaN.
-        let inside = self.pre.mul(self.inv).add(d.mul(L::splat(0.0)));
+        let inside = self.inv.add(d.mul(L::splat(0.0)));
         inside.drop(d.abs().ge(kink))
     }
 

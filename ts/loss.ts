@@ -10,6 +10,8 @@ export interface Curve {
   readonly half: number;
   /** The threshold itself, where the second derivative becomes 0. */
   readonly kink: number;
+  /** The second derivative below it, divided by `pre`. */
+  readonly bend: number;
 }
 
 /** The names of the options that set a loss's threshold. */
@@ -63,19 +65,21 @@ const SMALLEST_NORMAL = 2 ** -126;
 function huber(threshold: number): Curve {
   // Not -0, of which the clamp would make other zeros.
   const delta = fround(threshold) + 0;
-  return { pre: 1, inv: 1, lim: delta, half: 0.5, kink: delta };
+  return { pre: 1, inv: 1, lim: delta, half: 0.5, kink: delta, bend: 1 };
 }
 
 function smoothL1(threshold: number): Curve {
   const beta = fround(threshold);
   // Brings even the smallest residual to a slope of 1 and leaves 0 at 0.
-  if (beta === 0) return { pre: 2 ** 24, inv: LARGEST, lim: 1, half: 0, kink: 0 };
+  if (beta === 0) return { pre: 2 ** 24, inv: LARGEST, lim: 1, half: 0, kink: 0, bend: 0 };
   // Brings even the largest residual to a slope of 0, and leaves infinity where it is.
-  if (beta === Infinity) return { pre: SMALLEST, inv: SMALLEST, lim: 1, half: 0, kink: beta };
+  if (beta === Infinity)
+    return { pre: SMALLEST, inv: SMALLEST, lim: 1, half: 0, kink: beta, bend: 0 };
   const inverse = 1 / beta;
   // A power of two keeps the inverse a normal number, and so exact to its last bit.
   const pre = inverse > LARGEST ? 2 ** 24 : inverse < SMALLEST_NORMAL ? 2 ** -24 : 1;
-  return { pre, inv: inverseOf(fround(beta * pre)), lim: 1, half: fround(beta / 2), kink: beta };
+  const inv = inverseOf(fround(beta * pre));
+  return { pre, inv, lim: 1, half: fround(beta / 2), kink: beta, bend: inv };
 }
 
 /** The inverse, rounded so that the slope at the kink is exactly 1. */

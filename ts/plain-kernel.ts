@@ -263,9 +263,10 @@ export function createPlainKernel(
         robustWeights[i] = isMasked ? 0 : fround(weighted * scale);
       }
       if (wanted & want.CURVATURE) {
-        const bend = abs(e) >= halfOf ? 0 : fround(fround(pre(i) * inv(i)) + fround(e * 0));
+        const bend = abs(e) >= halfOf ? 0 : fround(inv(i) + fround(e * 0));
         const weight = fround(fround(pull * insideWeight) * insideWeight);
-        putInput(i, isMasked ? 0 : fround(fround(fround(bend * side) * weight) * gradGrad));
+        const h = fround(fround(fround(bend * side) * weight) * gradGrad);
+        putInput(i, isMasked ? 0 : fround(h * pre(i)));
       }
       if (isSlope && !isMasked) {
         const slopeOfThreshold =

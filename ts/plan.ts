@@ -477,10 +477,11 @@ export class Plan {
   /** The numbers of a curve in the job's order: pre, inv, lim, half, below, above. */
   curve(threshold: number, tau: number): number[] {
     const { loss, want: wanted } = this;
-    const { pre, inv, lim, half, kink } = loss.curve(threshold);
-    const isCurvature = (wanted & want.CURVATURE) !== 0;
+    const { pre, inv, lim, half, kink, bend } = loss.curve(threshold);
     const [below, above] = loss.isQuantile ? [tau, 1 - tau] : [1, 1];
-    return [pre, inv, lim, isCurvature ? kink : half, below, above];
+    return (wanted & want.CURVATURE) !== 0
+      ? [pre, bend, lim, kink, below, above]
+      : [pre, inv, lim, half, below, above];
   }
 }
 
