@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
+import type { Results } from './calls.ts';
 import { thrown } from './functions.ts';
 import { expectSame } from './outcomes.ts';
 
@@ -704,7 +705,7 @@ describe('a memory of a fixed size', () => {
     const weights = { perColumn: new Float32Array(columns).fill(3) };
     // What it needs is asked for piece by piece: each time, another piece fails.
     const failed = new Set<string>();
-    for (const room of [0, 4, 480, 482, 490, 500, 520, 560].map((kiB) => kiB * 1024)) {
+    for (const room of [0, 4, 480, 516, 530, 550, 600].map((kiB) => kiB * 1024)) {
       const smooth = await fresh({ backend, capacity: MiB });
       using _ = smooth.float32((bytesLeft(smooth) - room) / 4);
       const before = bytesLeft(smooth);
@@ -720,10 +721,10 @@ describe('a memory of a fixed size', () => {
       );
       expect(out.every((x) => x === 7)).toBe(true);
       // The room for copies stays, being of use to every call.
-      expect(before - bytesLeft(smooth)).toBeLessThan(500 * 1024);
+      expect(before - bytesLeft(smooth)).toBeLessThan(516 * 1024);
       if (room < 480 * 1024) expect(bytesLeft(smooth)).toBe(before);
     }
-    expect(failed.size).toBe(3);
+    expect(failed.size).toBe(2);
   });
 
   test('arrays that are elsewhere may be larger than the memory', async () => {
@@ -732,6 +733,33 @@ describe('a memory of a fixed size', () => {
     const gradInput = new Float32Array(MiB);
     expect(smooth.l1LossWithGrad(input, target, gradInput)).toBe(2);
     expect(gradInput.every((g) => g === 2 ** -20)).toBe(true);
+  });
+
+  test('so may weights by column, whose rows end within pieces: the bits of plain JavaScript', async () => {
+    const columns = 300_001;
+    const values = (n: number, step: number) =>
+      Float32Array.from({ length: n }, (_, i) => ((i * step) % 1009) / 256 - 2);
+    const [input, target] = [values(2 * columns, 7), values(2 * columns, 11)];
+    const options = {
+      rowLength: columns,
+      insideWeights: { perColumn: values(columns, 13) },
+      outsideWeights: { perColumn: values(columns, 17) },
+    };
+    const outcomes: Results[] = [];
+    for (const from of [{ backend, capacity: MiB } as const, { backend: 'js' } as const]) {
+      const smooth = await fresh(from);
+      const { smoothL1Loss, smoothL1LossBackward } = smooth;
+      const before = smooth.copiedBytes();
+      const sum = smoothL1Loss(input, target, { ...options, reduction: 'sum' });
+      const rows = smoothL1Loss(input, target, { ...options, reduction: 'rows' });
+      const grad = smoothL1LossBackward(1, input, target, options);
+      outcomes.push({ sum, rows, grad });
+      if (from.backend === 'js') continue;
+      // Three calls read four arrays of all elements; the gradient comes back.
+      expect(smooth.copiedBytes() - before).toBe(4 * (3 * 8 * columns + 2 * columns));
+    }
+    const [found, right] = outcomes as [Results, Results];
+    expectSame(found, right);
   });
 
   test.each([MiB, MiB + 1, MiB + 7.5, 3 * MiB + 100])(

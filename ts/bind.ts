@@ -48,6 +48,8 @@ export class Bound {
   start = 0;
   /** Where the kernel finds it: at `start`, or where it is copied to. */
   place = 0;
+  /** Whether it is copied piece by piece, though it goes by column: rows are longer than a piece. */
+  isLongRow = false;
 
   constructor(at: number) {
     this.slot = at;
@@ -510,19 +512,24 @@ function overlap(plan: Plan, at: number, other: Bound): RangeError {
   return new RangeError(`${plan.fn}: ${name(at)} overlaps ${name(other.slot)}; ${rule}`);
 }
 
-/** Finds a place for the arrays that are copied, and copies those that each piece needs in full. */
+/**
+ * Finds a place for the arrays that are copied, and copies those that each piece needs in full. Of a row that
+ * is longer than a piece, each piece is given its own part, as if there were a number for each element.
+ */
 function placeStaged(kernel: Kernel, plan: Plan, binding: Binding): void {
-  const { list, n } = binding;
   const stage = kernel.stage as Stage;
   stage.open(plan.fn);
-  for (const bound of list) {
+  for (const bound of binding.list) {
     if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
-    if (bound.layout === layout.COLUMN) {
-      bound.place = placeFor(kernel, plan, bound.slot, bound.length, n);
+    bound.place = stage.placeOf(bound.slot);
+    const isByColumn = bound.layout === layout.COLUMN;
+    bound.isLongRow = isByColumn && bound.length > PIECE;
+    if (bound.isLongRow) bound.layout = layout.FULL;
+    else if (isByColumn) {
       stage.copyFloatsIn(bound, 0, bound.length);
       // Other calls use that place too, and the values may change.
       binding.mustRepeat();
-    } else bound.place = stage.placeOf(bound.slot);
+    }
   }
 }
 
@@ -542,7 +549,7 @@ export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
   own.array = curves;
   if (kernel.isPlain) return;
   stage?.open(plan.fn);
-  const place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
+  const place = placeForCurves(kernel, plan, curves.length, binding.n);
   if (place !== own.place) job.forget();
   own.place = place;
   write(views.f32, curves, place / 4);
@@ -556,12 +563,12 @@ function write(f32: Float32Array, values: Float32Array, at: number): void {
 }
 
 /**
- * A place for floats that all pieces and threads read. Threads that are given up may still read those
+ * A place for curves, which all pieces and threads read. Threads that are given up may still read those
  * of a long call, which therefore has memory of its own.
  */
-function placeFor(kernel: Kernel, plan: Plan, at: number, floats: number, n: number): number {
+function placeForCurves(kernel: Kernel, plan: Plan, floats: number, n: number): number {
   const { stage } = kernel;
-  if (stage !== undefined && n <= PIECE && floats <= PIECE) return stage.placeOf(at);
+  if (stage !== undefined && n <= PIECE && floats <= PIECE) return stage.placeOf(slot.CURVES);
   return kernel.take(4 * floats, plan.fn);
 }
 

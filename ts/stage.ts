@@ -31,11 +31,11 @@ export class Stage {
     return this.#start + at * SLOT_BYTES;
   }
 
-  /** Copies `n` floats of an array, from `first` on, to its place. */
-  copyFloatsIn({ array, length, place }: Bound, first: number, n: number): void {
+  /** Copies `n` floats of an array, from `first` on, to its place, after the `done` that are there. */
+  copyFloatsIn({ array, length, place }: Bound, first: number, n: number, done = 0): void {
     const { f32 } = this.#heap;
     const source = array as Float32Array;
-    const at = place / 4;
+    const at = place / 4 + done;
     if (n <= SHORT) for (let i = 0; i < n; i++) f32[at + i] = source[first + i] as number;
     else f32.set(n === length ? source : source.subarray(first, first + n), at);
     this.copied += 4 * n;

@@ -122,6 +122,13 @@ function range(
   kernel.compute(job, first, n);
 }
 
+/** Copies the numbers of `n` columns from `first` on. The first columns follow the last one. */
+function copyColumnsIn(buffer: Stage, bound: Bound, first: number, n: number): void {
+  const untilEnd = Math.min(n, bound.length - first);
+  buffer.copyFloatsIn(bound, first, untilEnd);
+  if (untilEnd < n) buffer.copyFloatsIn(bound, 0, n - untilEnd, untilEnd);
+}
+
 /** The same piece by piece, with the arrays that are elsewhere copied through. */
 function stage(
   kernel: Kernel,
@@ -146,6 +153,10 @@ function stage(
       // Gradients that are added to must be there; columns are there for the whole call.
       if (bound.isResult && !(plan.accumulates && isWritten(bound, wanted))) continue;
       if (bound.layout === layout.COLUMN) continue;
+      if (bound.isLongRow) {
+        copyColumnsIn(buffer, bound, from % rowLength, size);
+        continue;
+      }
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.ceil(endRow) : from + size) - begin;
