@@ -735,7 +735,24 @@ describe('a memory of a fixed size', () => {
     expect(gradInput.every((g) => g === 2 ** -20)).toBe(true);
   });
 
-  test('so may weights by column, whose rows end within pieces: the bits of plain JavaScript', async () => {
+  test('thresholds by column take 24 bytes a column, until the call ends', async () => {
+    const smooth = await fresh({ backend, capacity: MiB });
+    const call = (columns: number) => {
+      const values = new Float32Array(columns).fill(2);
+      const beta = new Float32Array(columns).fill(1);
+      return smooth.smoothL1Loss(values, new Float32Array(columns), { beta, rowLength: columns });
+    };
+    expect(call(10_000)).toBe(1.5);
+    const left = bytesLeft(smooth);
+    expect(call(Math.floor(left / 24) - 10)).toBe(1.5);
+    expect(bytesLeft(smooth)).toBe(left);
+    expect(thrown(() => call(50_000))).toMatch(
+      /^RangeError: smoothL1Loss: 1200000 bytes asked for/,
+    );
+    expect(bytesLeft(smooth)).toBe(left);
+  });
+
+  test('weights by column may be larger, too, and rows end within pieces: the bits of plain JavaScript', async () => {
     const columns = 300_001;
     const values = (n: number, step: number) =>
       Float32Array.from({ length: n }, (_, i) => ((i * step) % 1009) / 256 - 2);
