@@ -492,7 +492,7 @@ describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
 });
 
 // In the order of their places in a job, in which errors name two of them.
-const RESULTS = ['out', 'outLosses', 'gradInput', ...GRADS, 'outRobustWeights'];
+const RESULTS = ['out', 'outLosses', 'gradInput', 'gradP', ...GRADS, 'outRobustWeights'];
 
 // From the second call that copies on, short arrays from elsewhere take the fast path.
 for (const [, smooth] of backends) smooth.l1Loss(f32(1), f32(1));

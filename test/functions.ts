@@ -53,6 +53,7 @@ export function arraysFor(make: Make): Arrays {
     'out',
     ...ELEMENTS,
     'gradInput',
+    'gradP',
     'gradTarget',
     'gradInsideWeights',
     'gradOutsideWeights',
@@ -135,6 +136,7 @@ for (const [name, args, more] of [
   ['l1Distance', ['p', 'q'], []],
   ['smoothL1OfDistance', ['p', 'q'], []],
   ['smoothL1OfDistanceBackward', ['gradOutput', 'p', 'q'], ['out']],
+  ['smoothL1OfDistanceWithGrad', ['p', 'q', 'gradP'], []],
 ] as const)
   functions.set(name, {
     call: (smooth, a, options) => (smooth[name] as Any)(...args.map((arg) => a[arg]), options),

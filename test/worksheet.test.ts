@@ -137,6 +137,15 @@ describe.each(backends)('%s', (_, smooth) => {
         const negative = expected.map((number) => -number);
         expectClose(smoothL1OfDistanceBackward(1, b, a, { sigma }), negative);
       }
+    for (const sigma of [0.5, 1, 3]) {
+      const gradP = new Float32Array(3);
+      const loss = smooth.smoothL1OfDistanceWithGrad(p, q, gradP, { sigma });
+      expect(loss).toBe(smoothL1OfDistance(p, q, { sigma }));
+      expect(gradP).toEqual(smoothL1OfDistanceBackward(1, p, q, { sigma }));
+      const inPlace = p.slice();
+      expect(smooth.smoothL1OfDistanceWithGrad(inPlace, q, inPlace, { sigma })).toBe(loss);
+      expect(inPlace).toEqual(gradP);
+    }
     expectClose(smoothL1OfDistanceBackward(1, p, q), [-0.4, 0, -0.4]);
     expectClose(smoothL1OfDistanceBackward(1, p, q, { sigma: 3 }), [-1, 0, -1]);
   });

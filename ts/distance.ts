@@ -1,6 +1,6 @@
 // The vector form: the loss of the distance of two vectors.
 import { compute } from './call.ts';
-import { checkNumber } from './check.ts';
+import { checkArray, checkNumber } from './check.ts';
 import { Caller } from './functions.ts';
 import { L1, SMOOTH_L1 } from './loss.ts';
 import { type InputArray, NONE, type OutOption, type SmoothL1Threshold } from './options.ts';
@@ -14,12 +14,23 @@ const backwardGrad = /* @__PURE__ */ new Caller(
   L1,
   'distanceBackward',
 );
+const withGradSum = /* @__PURE__ */ new Caller('smoothL1OfDistanceWithGrad', L1, 'distance');
+const withGradGrad = /* @__PURE__ */ new Caller(
+  'smoothL1OfDistanceWithGrad',
+  L1,
+  'distanceWithGrad',
+);
 /** The options of the functions that have some. */
 const lossOptions = /* @__PURE__ */ new Caller('smoothL1OfDistance', SMOOTH_L1, 'distance');
 const backwardOptions = /* @__PURE__ */ new Caller(
   'smoothL1OfDistanceBackward',
   SMOOTH_L1,
   'distanceBackward',
+);
+const withGradOptions = /* @__PURE__ */ new Caller(
+  'smoothL1OfDistanceWithGrad',
+  SMOOTH_L1,
+  'distanceWithGrad',
 );
 
 /**
@@ -82,6 +93,33 @@ export function smoothL1OfDistanceBackward(
   const { slope, out } = ofDistance(backwardOptions, backwardSum, p, q, options);
   const plan = backwardGrad.plan(NONE);
   return compute(plan, NONE, p, q, gradOutput * slope, undefined, out, undefined) as Float32Array;
+}
+
+/**
+ * {@link smoothL1OfDistance} and its gradient to `p`. The distance is computed once: the loss, then the
+ * gradient, by the two functions compute it twice.
+ *
+ * @param gradP receives the gradient. It may be `p` or `q` itself.
+ * @returns the loss.
+ * @throws as `smoothL1Loss`.
+ * @example
+ * ```ts
+ * import { float32, smoothL1OfDistanceWithGrad } from 'smooth-l1';
+ * const gradP = float32(3);
+ * const loss = smoothL1OfDistanceWithGrad(float32([1, 2, 3]), float32([1.25, 2, 3.25]), gradP);
+ * console.log(loss, gradP.join()); // 0.125 -0.5,0,-0.5
+ * ```
+ */
+export function smoothL1OfDistanceWithGrad(
+  p: Float32Array,
+  q: Float32Array,
+  gradP: Float32Array,
+  options?: SmoothL1Threshold,
+): number {
+  const { loss, slope } = ofDistance(withGradOptions, withGradSum, p, q, options);
+  if (gradP === undefined) checkArray('smoothL1OfDistanceWithGrad', 'gradP', gradP, 'Float32Array');
+  compute(withGradGrad.plan(NONE), NONE, p, q, slope, undefined, gradP, undefined);
+  return loss;
 }
 
 /** Smooth L1 of one number from 0, in f64. */

@@ -5,7 +5,12 @@
  */
 export { bfloat16, float16, float32, free, type KernelArray, uint8 } from './arrays.ts';
 export { type AttachOptions, attach } from './attach.ts';
-export { l1Distance, smoothL1OfDistance, smoothL1OfDistanceBackward } from './distance.ts';
+export {
+  l1Distance,
+  smoothL1OfDistance,
+  smoothL1OfDistanceBackward,
+  smoothL1OfDistanceWithGrad,
+} from './distance.ts';
 export type {
   BackwardFunction,
   CallOptions,

@@ -164,6 +164,7 @@ export type Role =
   | 'thresholdGrad'
   | 'distance'
   | 'distanceBackward'
+  | 'distanceWithGrad'
   /** The constructor of a loss object. */
   | 'object';
 
@@ -198,6 +199,7 @@ const ROLE_OPTIONS: Readonly<Record<Role, readonly string[]>> = {
   thresholdGrad: [...COMMON, 'gradOutput'],
   distance: [],
   distanceBackward: ['out'],
+  distanceWithGrad: [],
 };
 
 /** The names of the options that a function takes. */

@@ -77,6 +77,7 @@ const ROLE_WANTS: Readonly<Partial<Record<Role, number>>> = {
   backward: want.GRAD,
   withGrad: want.GRAD,
   distanceBackward: want.GRAD,
+  distanceWithGrad: want.GRAD,
   hessian: want.CURVATURE,
   doubleBackward: want.CURVATURE,
 };
@@ -166,7 +167,7 @@ export class Plan {
     this.tau = loss.isQuantile ? this.#parameter(given, 'tau', 0.5) : 0.5;
     this.hasColumns = this.threshold === undefined || this.tau === undefined;
 
-    this.isDistance = role === 'distance' || role === 'distanceBackward';
+    this.isDistance = role.startsWith('distance');
     this.inputType = this.#elementType('inputType', given.inputType);
     this.targetType = this.#elementType('targetType', given.targetType);
     const reduction = this.#oneOf('reduction', REDUCTIONS, given.reduction, 'mean');
@@ -273,7 +274,7 @@ export class Plan {
       case slot.MASK:
         return 'mask';
       case slot.GRAD_INPUT:
-        return role === 'withGrad' ? 'gradInput' : 'out';
+        return role === 'withGrad' ? 'gradInput' : role === 'distanceWithGrad' ? 'gradP' : 'out';
       case slot.GRAD_TARGET:
         return 'gradTarget';
       case slot.GRAD_INSIDE:
