@@ -35,7 +35,7 @@ pub mod operand {
     /// `NUMBER`: the six numbers `pre`, `inv`, `lim`, `half`, `below` and `above` of the job.
     /// `COLUMN`: the array has these six, each `row_length` long, one after the other.
     pub const CURVES: usize = 6;
-    /// Bytes, `FULL` or `ROW`: an element counts where its byte is not 0. `NUMBER`: all elements count.
+    /// Bytes, not one `NUMBER`: an element counts where its byte is not 0. `NUMBER`: all elements count.
     pub const MASK: usize = 7;
 }
 

@@ -269,9 +269,21 @@ pub(crate) unsafe fn spread<L: Lanes>(
             layout::ROW => each_row(job, at, len, |j, count, row, _| {
                 write_bytes(mask.add(j), pointer.add(row).read(), count);
             }),
+            layout::COLUMN => each_row(job, at, len, |j, count, row, _| {
+                let column = at + j - (row + job.row_origin) * row_length(job);
+                let (from, to) = (pointer.add(column), mask.add(j));
+                // 16 at a time.
+                let whole = count - count % STEP;
+                let mut k = 0;
+                while k < whole {
+                    L::load(from.add(k).cast()).store(to.add(k).cast());
+                    k += STEP;
+                }
+                copy(from.add(whole), to.add(whole), count - whole);
+            }),
             _ => {}
         }
-        changes |= layout == layout::ROW;
+        changes |= layout == layout::ROW || layout == layout::COLUMN;
     }
     changes
 }

@@ -46,12 +46,18 @@ function placedByLength(name: string, layout: Layout | undefined, put: Put): unk
   return put(name, ('perRow' in layout ? layout.perRow : layout) as Values);
 }
 
+/** A mask for each row may be told by its length, too. */
+function placedMask(layout: Layout | undefined, put: Put): unknown {
+  const isColumn = typeof layout === 'object' && 'perColumn' in layout;
+  return (isColumn ? placed : placedByLength)('mask', layout, put);
+}
+
 export function optionsOf(call: Call, put: Put): Record<string, unknown> {
   const { form, threshold } = call;
   const options: Record<string, unknown> = {
     insideWeights: placed('insideWeights', call.insideWeights, put),
     outsideWeights: placed('outsideWeights', call.outsideWeights, put),
-    mask: placedByLength('mask', call.mask, put),
+    mask: placedMask(call.mask, put),
   };
   const option = names[form].threshold;
   if (option) options[option] = threshold;

@@ -107,7 +107,7 @@ export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
       divisorOfN: fc.nat(),
       inside: layout,
       outside: layout,
-      mask: fc.constantFrom('none', 'none', 'full', 'perRow'),
+      mask: fc.constantFrom('none', 'none', 'full', 'perRow', 'perColumn'),
       upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
       ignoreNaNTargets: fc.boolean(),
       reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),

@@ -491,7 +491,6 @@ fn the_shape_follows_from_the_other_fields() {
 // ---- operands that are spread -------------------------------------------------------------------
 
 const LAYOUTS: [u32; 4] = [layout::NUMBER, layout::FULL, layout::ROW, layout::COLUMN];
-const MASK_LAYOUTS: [u32; 3] = [layout::NUMBER, layout::FULL, layout::ROW];
 
 /// How many values an operand has for `n` elements.
 fn len_of(layout: u32, n: usize, row_length: usize) -> usize {
@@ -516,7 +515,7 @@ fn spread_case(want: u32, n: usize, row_length: usize, turn: usize) -> Case {
     case.inside = operand(LAYOUTS[turn % 4]);
     case.outside = operand(LAYOUTS[turn / 4 % 4]);
     case.upstream = operand(LAYOUTS[(turn + turn / 16) % 4]);
-    let layout = MASK_LAYOUTS[turn % 3];
+    let layout = LAYOUTS[(turn + turn / 12) % 4];
     case.mask = Operand { layout, values: noise.mask(len_of(layout, n, row_length)) };
     if layout == layout::NUMBER {
         case.mask = Operand::number(1);

@@ -5,6 +5,7 @@ import vm from 'node:vm';
 import { transformSync } from 'esbuild';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import type { Mask, MaskValues } from '../ts/index.ts';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
 import type { Results } from './calls.ts';
@@ -986,6 +987,54 @@ describe.each(backends)('%s: arrays from elsewhere', (backend, smooth) => {
       input,
     );
     expect(Array.from(input)).toEqual([-1, 0, 6, 8]);
+  });
+
+  test('a mask may be clamped bytes or booleans, and go by row or column', () => {
+    const [input, target] = [Float32Array.of(1, 2, 4, 8, 16, 32), new Float32Array(6)];
+    const sum = (mask: Mask, rowLength = 3): number =>
+      smooth.l1Loss(input, target, { mask, rowLength, reduction: 'sum' });
+    for (const [bytes, rows, columns] of [
+      [Uint8Array.of(0, 1, 0, 1, 0, 9), Uint8Array.of(0, 1), Uint8Array.of(0, 1, 1)],
+      [
+        Uint8ClampedArray.of(0, 1, 0, 1, 0, 9),
+        Uint8ClampedArray.of(0, 1),
+        Uint8ClampedArray.of(0, 1, 1),
+      ],
+      [
+        [false, true, false, true, false, true],
+        [false, true],
+        [false, true, true],
+      ],
+    ] as [MaskValues, MaskValues, MaskValues][]) {
+      expect(sum(bytes)).toBe(42);
+      expect(sum(rows)).toBe(56);
+      expect(sum({ perRow: rows })).toBe(56);
+      expect(sum({ perColumn: columns })).toBe(54);
+    }
+    expect(sum({ perColumn: smooth.uint8([1, 0, 1]) })).toBe(45);
+    // Two rows of two: an array of two is one for each row, as long as nothing else is said.
+    const two = (mask: Mask): number =>
+      smooth.l1Loss(input.subarray(0, 4), target.subarray(0, 4), {
+        mask,
+        rowLength: 2,
+        reduction: 'sum',
+      });
+    expect([two([true, false]), two({ perColumn: [true, false] })]).toEqual([3, 5]);
+    const wrong = (mask: unknown, rowLength?: number) =>
+      thrown(() => smooth.l1Loss(input, target, { mask: mask as Mask, rowLength }));
+    const bytes = 'a Uint8Array, a Uint8ClampedArray';
+    expect(wrong([true, 1])).toBe(
+      `TypeError: l1Loss: mask must be ${bytes}, a list of booleans, { perRow: ... } or { perColumn: ... }, got an Array`,
+    );
+    expect(wrong({ perColumn: [1, 0, 1] }, 3)).toBe(
+      `TypeError: l1Loss: mask.perColumn must be ${bytes} or a list of booleans, got an Array`,
+    );
+    expect(wrong({ perColumn: [true] })).toBe(
+      'TypeError: l1Loss: mask.perColumn needs rowLength, which is missing',
+    );
+    expect(wrong({ perColumn: [true] }, 3)).toBe(
+      'RangeError: l1Loss: mask.perColumn has length 1; it must be 3, one for each column',
+    );
   });
 
   test('a mask may be a Buffer of Node, or of another realm', () => {

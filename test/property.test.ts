@@ -416,6 +416,7 @@ describe.each(backends)('%s', (_, smooth) => {
         if (ignoreNaNTargets && Number.isNaN(target[i])) return false;
         if (mask === undefined || typeof mask === 'number') return true;
         if ('perRow' in mask) return mask.perRow[Math.floor(i / rowLength)] !== 0;
+        if ('perColumn' in mask) return mask.perColumn[i % rowLength] !== 0;
         return (mask as Uint8Array)[i] !== 0;
       };
       const poison = [NaN, Infinity, -Infinity, 3e38];

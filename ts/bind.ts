@@ -526,7 +526,8 @@ function placeStaged(kernel: Kernel, plan: Plan, binding: Binding): void {
     bound.isLongRow = isByColumn && bound.length > PIECE;
     if (bound.isLongRow) bound.layout = layout.FULL;
     else if (isByColumn) {
-      stage.copyFloatsIn(bound, 0, bound.length);
+      if (bound.slot === slot.MASK) stage.copyBytesIn(bound, 0, bound.length);
+      else stage.copyFloatsIn(bound, 0, bound.length);
       // Other calls use that place too, and the values may change.
       binding.mustRepeat();
     }

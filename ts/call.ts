@@ -128,10 +128,12 @@ function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
   const place = (target.buffer ?? buffer) as ArrayBuffer;
   const targets = new (isHalf ? Uint16Array : Float32Array)(place, target.start, n);
   const isMissing = (value: number): boolean => (isHalf ? isNaNOf(type, value) : Number.isNaN(value));
+  const is = hasMask ? mask.layout : layout.NUMBER;
+  // Nothing is read of no mask: undefined is not 0.
   const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
-  const isByRow = hasMask && mask.layout === layout.ROW;
   const counts = (i: number, row: number): boolean =>
-    (!hasMask || bytes[isByRow ? row : i] !== 0) && !(ignoresNaN && isMissing(targets[i] as number));
+    bytes[is === layout.ROW ? row : is === layout.COLUMN ? i % rowLength : i] !== 0 &&
+    !(ignoresNaN && isMissing(targets[i] as number));
   let rows = 0;
   for (let row = 0; row < n / rowLength; row++) {
     const end = (row + 1) * rowLength;

@@ -22,7 +22,9 @@ export function isArrayOf(
   type: 'Float32Array' | 'Float16Array' | 'Uint16Array' | 'Uint8Array',
   value: unknown,
 ): boolean {
-  return tagOf.call(value) === type;
+  const tag = tagOf.call(value);
+  // Bytes are bytes.
+  return tag === type || (tag === 'Uint8ClampedArray' && type === 'Uint8Array');
 }
 
 /** True for a typed array of any type and realm. */
@@ -38,7 +40,7 @@ export function checkArray(
   type: 'Float32Array' | 'Uint8Array',
   wanted?: string,
 ): void {
-  if (tagOf.call(value) !== type)
+  if (!isArrayOf(type, value))
     throw new TypeError(`${fn}: ${name} must be ${wanted ?? `a ${type}`}, got ${describe(value)}`);
 }
 

@@ -67,6 +67,8 @@ export type {
   InputArray,
   LossOf,
   LossOptions,
+  Mask,
+  MaskValues,
   NewArray,
   OutOption,
   QuantileHuberThreshold,

@@ -48,6 +48,15 @@ export type Weights =
   | { perRow: Float32Array }
   | { perColumn: Float32Array };
 
+/** Bytes, or booleans, which are copied. */
+export type MaskValues = Uint8Array | Uint8ClampedArray | readonly boolean[];
+
+/**
+ * One value for each element; or, with `rowLength` given, one for each row or each column. An array of as many
+ * values as there are rows is one for each row.
+ */
+export type Mask = MaskValues | { perRow: MaskValues } | { perColumn: MaskValues };
+
 /** What the sum of the losses is divided by for the reduction `"mean"`. */
 export type Divisor =
   | 'elements'
@@ -72,8 +81,8 @@ export interface LossOptions<R extends Reduction = Reduction> {
   outsideWeights?: Weights | undefined;
   /** Another name of `outsideWeights`. */
   weight?: Weights | undefined;
-  /** One byte for each element, or for each row: an element counts where it is not 0. What is masked contributes nothing, whatever its value. */
-  mask?: Uint8Array | undefined;
+  /** An element counts where its value is not 0 or false. What is masked contributes nothing, whatever it is. */
+  mask?: Mask | undefined;
   /** Elements whose target is NaN are masked. */
   ignoreNaNTargets?: boolean | undefined;
   /** The number of columns, if the arrays are rows of so many elements. */
@@ -151,7 +160,7 @@ export interface GradOutputOption {
 /** The name of any option. */
 type OptionName = Exclude<
   keyof Given,
-  'insideLayout' | 'outsideLayout' | 'isLike' | 'withoutArrays'
+  'insideLayout' | 'outsideLayout' | 'maskLayout' | 'isLike' | 'withoutArrays'
 >;
 
 /** What a function does; it decides which options there are. */
@@ -248,6 +257,8 @@ export class Given {
   insideLayout: number = layout.NUMBER;
   /** The same for `outsideWeights` or `weight`. */
   outsideLayout: number = layout.NUMBER;
+  /** The same for `mask`. */
+  maskLayout: number = layout.NUMBER;
 
   /** Reads `options`. What they leave out is as in `base`. */
   read(options: Untyped, base: Given): Given {
@@ -277,7 +288,14 @@ export class Given {
     this.reduction = or(options.reduction, base.reduction);
     this.sum = or(options.sum, base.sum);
     this.scale = or(options.scale, base.scale);
-    this.mask = or(options.mask, base.mask);
+    let mask = options.mask;
+    let maskLayout: number = layout.NUMBER;
+    if (isWrapped(mask)) {
+      if (!Array.isArray(mask)) [mask, maskLayout] = unwrap(mask);
+      mask = bytesOf(mask);
+    }
+    this.mask = or(mask, base.mask);
+    this.maskLayout = mask === undefined ? base.maskLayout : maskLayout;
     this.ignoreNaNTargets = or(options.ignoreNaNTargets, base.ignoreNaNTargets);
     this.rowLength = or(options.rowLength, base.rowLength);
     this.divisor = or(options.divisor, base.divisor);
@@ -327,7 +345,8 @@ export class Given {
       isAlike(this.gradOutsideWeights, other.gradOutsideWeights) &&
       isAlike(this.gradOutput, other.gradOutput) &&
       this.insideLayout === other.insideLayout &&
-      this.outsideLayout === other.outsideLayout
+      this.outsideLayout === other.outsideLayout &&
+      this.maskLayout === other.maskLayout
     );
   }
 
@@ -372,6 +391,15 @@ function isAlike(a: unknown, b: unknown): boolean {
 
 function isWrapped(weights: unknown): weights is object {
   return typeof weights === 'object' && weights !== null && !ArrayBuffer.isView(weights);
+}
+
+/** A list of booleans as bytes. Anything else is left for the checks. */
+function bytesOf(mask: unknown): unknown {
+  if (!Array.isArray(mask)) return mask;
+  const values = Array.from(mask as readonly unknown[]);
+  return values.every((value) => typeof value === 'boolean')
+    ? Uint8Array.from(values, Number)
+    : mask;
 }
 
 /** The array in `{ perRow: array }` or `{ perColumn: array }`. Anything else is left for the checks. */

@@ -180,7 +180,11 @@ export class Plan {
     const outsideWeights = given[this.outsideName];
     const inside = this.#weights('insideWeights', given.insideWeights, given, given.insideLayout);
     const outside = this.#weights(this.outsideName, outsideWeights, given, given.outsideLayout);
-    if (given.mask !== undefined) checkArray(fn, 'mask', given.mask, 'Uint8Array');
+    if (given.mask !== undefined) {
+      checkArray(fn, this.nameOf(slot.MASK), given.mask, 'Uint8Array', maskText(given.maskLayout));
+      if (given.maskLayout !== layout.NUMBER && given.rowLength === undefined)
+        throw new TypeError(`${fn}: ${this.nameOf(slot.MASK)} needs rowLength, which is missing`);
+    }
     this.hasMask = given.mask !== undefined;
     this.ignoresNaN = this.#flag('ignoreNaNTargets', given.ignoreNaNTargets);
     this.rowLength = this.#number('rowLength', given.rowLength) ?? 0;
@@ -243,7 +247,8 @@ export class Plan {
   layoutOf(at: number): number {
     if (at === slot.INSIDE) return this.given.insideLayout;
     if (at === slot.OUTSIDE) return this.given.outsideLayout;
-    if (at === slot.UPSTREAM || at === slot.MASK) return layout.NUMBER;
+    if (at === slot.MASK) return this.given.maskLayout;
+    if (at === slot.UPSTREAM) return layout.NUMBER;
     if (at === slot.OUT && this.hasRows) return layout.ROW;
     return at >= slot.THRESHOLD ? layout.COLUMN : layout.FULL;
   }
@@ -272,7 +277,7 @@ export class Plan {
       case slot.DIRECTION:
         return 'gradGradInput';
       case slot.MASK:
-        return 'mask';
+        return side('mask', given.maskLayout);
       case slot.GRAD_INPUT:
         return role === 'withGrad' ? 'gradInput' : role === 'distanceWithGrad' ? 'gradP' : 'out';
       case slot.GRAD_TARGET:
@@ -299,13 +304,15 @@ export class Plan {
       (at === slot.INSIDE && given.insideLayout !== layout.NUMBER) ||
       (at === slot.OUTSIDE && given.outsideLayout !== layout.NUMBER);
     const wanted =
-      (at === slot.INSIDE || at === slot.OUTSIDE) && !isWrapped
-        ? WEIGHTS
-        : at === slot.UPSTREAM || at === slot.THRESHOLD || at === slot.TAU
-          ? NUMBER_OR_ARRAY
-          : at <= slot.TARGET
-            ? INPUT
-            : undefined;
+      at === slot.MASK
+        ? maskText(given.maskLayout)
+        : (at === slot.INSIDE || at === slot.OUTSIDE) && !isWrapped
+          ? WEIGHTS
+          : at === slot.UPSTREAM || at === slot.THRESHOLD || at === slot.TAU
+            ? NUMBER_OR_ARRAY
+            : at <= slot.TARGET
+              ? INPUT
+              : undefined;
     const type = at === slot.MASK ? 'Uint8Array' : 'Float32Array';
     checkArray(this.fn, this.nameOf(at), value, type, wanted);
   }
@@ -529,6 +536,14 @@ class Columns {
     }
     return curves;
   }
+}
+
+/** What a mask must be. */
+function maskText(is: number): string {
+  const values = 'a Uint8Array, a Uint8ClampedArray';
+  return is === layout.NUMBER
+    ? `${values}, a list of booleans, { perRow: ... } or { perColumn: ... }`
+    : `${values} or a list of booleans`;
 }
 
 function countOf(divisor: Divisor, isExact: boolean): number {

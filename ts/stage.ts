@@ -52,11 +52,12 @@ export class Stage {
   }
 
   /** The same for bytes. */
-  copyBytesIn({ array, length, place }: Bound, first: number, n: number): void {
+  copyBytesIn({ array, length, place }: Bound, first: number, n: number, done = 0): void {
     const { u8 } = this.#heap;
     const source = array as Uint8Array;
-    if (n <= SHORT) for (let i = 0; i < n; i++) u8[place + i] = source[first + i] as number;
-    else u8.set(n === length ? source : source.subarray(first, first + n), place);
+    const at = place + done;
+    if (n <= SHORT) for (let i = 0; i < n; i++) u8[at + i] = source[first + i] as number;
+    else u8.set(n === length ? source : source.subarray(first, first + n), at);
     this.copied += n;
   }
 

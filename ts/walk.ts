@@ -122,11 +122,16 @@ function range(
   kernel.compute(job, first, n);
 }
 
-/** Copies the numbers of `n` columns from `first` on. The first columns follow the last one. */
+/** Copies the numbers, or the mask, of `n` columns from `first` on. The first columns follow the last one. */
 function copyColumnsIn(buffer: Stage, bound: Bound, first: number, n: number): void {
   const untilEnd = Math.min(n, bound.length - first);
-  buffer.copyFloatsIn(bound, first, untilEnd);
-  if (untilEnd < n) buffer.copyFloatsIn(bound, 0, n - untilEnd, untilEnd);
+  if (bound.slot === slot.MASK) {
+    buffer.copyBytesIn(bound, first, untilEnd);
+    if (untilEnd < n) buffer.copyBytesIn(bound, 0, n - untilEnd, untilEnd);
+  } else {
+    buffer.copyFloatsIn(bound, first, untilEnd);
+    if (untilEnd < n) buffer.copyFloatsIn(bound, 0, n - untilEnd, untilEnd);
+  }
 }
 
 /** The same piece by piece, with the arrays that are elsewhere copied through. */
