@@ -4,7 +4,7 @@ import type { Bound } from './bind.ts';
 import { copyTo } from './check.ts';
 import { PIECE } from './generated/job.ts';
 import type { Heap } from './heap.ts';
-import { SLOTS } from './plan.ts';
+import { slot } from './plan.ts';
 
 /** A piece, and 16 floats more, which keep the slots off each other's cache sets. */
 const SLOT_BYTES = 4 * (PIECE + 16);
@@ -23,7 +23,8 @@ export class Stage {
 
   /** Takes the memory of the buffer, at first use. */
   open(fn: string): void {
-    if (this.#start === 0) this.#start = this.#heap.allocate(SLOTS * SLOT_BYTES, fn);
+    // What curves are made of is not copied.
+    if (this.#start === 0) this.#start = this.#heap.allocate(slot.THRESHOLD * SLOT_BYTES, fn);
   }
 
   /** The byte offset of the buffer for a slot of a call. */
