@@ -2,6 +2,7 @@
 // same tests search elsewhere, and longer.
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import type { Mask } from '../ts/index.ts';
 import { backends, type Package } from './backends.ts';
 import { type Call, inPlain, optionsOf, type Results, rolesOf } from './calls.ts';
 import {
@@ -566,6 +567,32 @@ describe.each(backends)('%s', (_, smooth) => {
       nothing.join(),
       of('huberLoss'),
     ]);
+  });
+
+  test('the divisor "unmaskedRows": rows with an element that is not masked', () => {
+    const input = new Float32Array(6).fill(1);
+    const gaps = Float32Array.of(NaN, NaN, 0, NaN, 0, 0);
+    const mean = (mask: Mask | undefined, target = new Float32Array(6)): number => {
+      const ignoreNaNTargets = target === gaps;
+      const options = { mask, ignoreNaNTargets, rowLength: 2, divisor: 'unmaskedRows' } as const;
+      const loss = smooth.l1Loss(input, target, options);
+      // A gradient is divided by the same, and may be where its target was.
+      const [x, y] = [smooth.float32(input), smooth.float32(target)];
+      expect(smooth.l1LossWithGrad(x, y, y, options)).toBe(loss);
+      const sum = y.reduce((sum, slope) => sum + slope, 0);
+      if (!Number.isNaN(loss)) expect(sum).toBeCloseTo(loss, 6);
+      smooth.free(x);
+      smooth.free(y);
+      return loss;
+    };
+    expect(mean(undefined)).toBe(2);
+    expect(mean(Uint8Array.of(0, 0, 0, 1, 1, 1))).toBe(1.5);
+    expect(mean({ perRow: [true, false, true] })).toBe(2);
+    expect(mean({ perColumn: smooth.uint8([0, 1]) })).toBe(1);
+    expect(mean({ perColumn: [false, false] })).toBe(NaN);
+    expect(mean(undefined, gaps)).toBe(1.5);
+    expect(mean({ perColumn: [false, true] }, gaps)).toBe(1);
+    expect(mean({ perRow: smooth.uint8([1, 1, 0]) }, gaps)).toBe(1);
   });
 
   test('a residual of beta, or of delta: the slope is that of the line, exactly', () => {
