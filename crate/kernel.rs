@@ -98,9 +98,11 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (want::GRAD, shape) if shape & !SIDED == 0 => pass!(4, want::GRAD, SIDED),
         (GRAD_EACH, shape::PLAIN) => pass!(4, GRAD_EACH, shape::PLAIN),
         (SUM_GRAD, shape) if shape & !SIDED == 0 => pass!(4, SUM_GRAD, SIDED),
-        (SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
+        // A gradient alone takes the loop that adds the losses up too, which nobody reads then: 0.6 of the
+        // general loop, for no byte.
+        (want::GRAD | SUM_GRAD, shape::WEIGHTED) => pass!(4, SUM_GRAD, shape::WEIGHTED),
         (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::WEIGHTED_MASKED),
-        (STORE_GRAD, shape::PLAIN) => pass!(4, STORE_GRAD, shape::PLAIN),
+        (STORE_GRAD, shape::PLAIN) => pass!(2, STORE_GRAD, shape::PLAIN),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
         (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
         // A detector's head, or a padded batch: a mask, and one weight.
@@ -183,8 +185,10 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
     let is_own = WANT != ANY && WANT != SPECIAL;
     // All operands are arrays or numbers: no tile is needed, but for inputs of 16 bits.
     let is_bare = is_own && SHAPE & !SIDED == 0;
-    let reads_ahead = is_own && WANT & LOSS != 0 && SHAPE != shape::WEIGHTED;
-    let adds_up = !is_own || WANT & want::SUM != 0;
+    let reads_ahead = is_own && WANT & LOSS != 0;
+    // The weighted loop that does both computes the gradient alone, too.
+    let is_shared = WANT == SUM_GRAD && SHAPE == shape::WEIGHTED;
+    let adds_up = !is_own || WANT & want::SUM != 0 && (!is_shared || job.want & want::SUM != 0);
     let rows = WANT == ANY && job.want & want::ROWS != 0;
     let is_exact = (!is_own || WANT & want::STORE != 0) && job.want & want::EXACT != 0;
     let body = if is_own {
@@ -235,7 +239,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
                     let mut i = 0;
                     // With `<` the compiler keeps two counters, which costs the loop of the gradient 3 %.
                     while i != end {
-                        if reads_ahead {
+                        if reads_ahead && $shape & shape::WEIGHTED == 0 {
                             // In vain where the inputs are in tiles, behind which there are others.
                             leaf.operands[operand::INPUT].add(i + ahead).read_volatile();
                             leaf.operands[operand::TARGET].add(i + ahead).read_volatile();
