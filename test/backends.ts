@@ -22,18 +22,18 @@ export function fresh(options?: Parameters<Package['load']>[0]): Package {
         use(before);
       }
     };
-  /** A loss class whose methods use that kernel. */
+  /** A class whose methods use that kernel. */
   const classWithKernel = (type: new (...args: never[]) => object): Call => {
     const own = class extends type {};
-    for (const name of ['forward', 'backward', 'withGrad'])
-      Object.defineProperty(own.prototype, name, {
-        value: withKernel(type.prototype[name]),
-      });
+    for (const name of ['forward', 'backward', 'withGrad', 'add', 'addWithGrad'])
+      if (name in type.prototype)
+        Object.defineProperty(own.prototype, name, {
+          value: withKernel(type.prototype[name]),
+        });
     return own as unknown as Call;
   };
   const members = Object.entries(smooth).map(([name, value]) => {
-    if (name.endsWith('Loss') && /^[A-Z]/.test(name))
-      return [name, classWithKernel(value as never)] as const;
+    if (/^[A-Z]/.test(name)) return [name, classWithKernel(value as never)] as const;
     return [name, typeof value === 'function' ? withKernel(value as Call) : value] as const;
   });
   const own = Object.fromEntries(members) as unknown as Package;

@@ -8,7 +8,7 @@ import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Given, InputArray } from './options.ts';
 import { type Plan, slot } from './plan.ts';
-import { walk } from './walk.ts';
+import { type Sums, walk } from './walk.ts';
 
 /** What is stored of the elements, beside gradients. */
 const ELEMENTS = want.STORE | want.ROBUST;
@@ -51,8 +51,10 @@ export function compute(
         gradInput,
         out,
       );
-      if (home !== kernel)
+      if (home !== kernel) {
+        elsewhere = home;
         return compute(plan, given, input, target, upstream, direction, gradInput, out, home);
+      }
     }
     if (plan.hasColumns) placeCurves(kernel, plan, job);
     const loss = reduce(kernel, plan, job, upstream);
@@ -64,6 +66,23 @@ export function compute(
     if (binding.hasOthers) binding.end();
     kernel.end();
   }
+}
+
+/** The kernel that computed the last call that left the package's own kernel. */
+let elsewhere: Kernel | undefined;
+
+/** Computes a call, and gives its sums as they are before they are rounded and divided. */
+export function addUp(
+  plan: Plan,
+  given: Given,
+  input: InputArray,
+  target: InputArray,
+  gradInput: Float32Array | undefined,
+): Sums {
+  const kernel = theKernel();
+  elsewhere = undefined;
+  compute(plan, given, input, target, 1, undefined, gradInput, undefined, kernel);
+  return (elsewhere ?? kernel).sums;
 }
 
 /**

@@ -214,6 +214,19 @@ export function thresholdGrad<T>(loss: Loss, fn: string): ThresholdGradFunction<
 /** Options of one call of a loss object, on top of those that the object was made with. */
 export type CallOptions = Omit<LossOptions, 'reduction'>;
 
+/** What a loss object was made of. */
+interface Parts {
+  readonly loss: Loss;
+  readonly base: Given;
+}
+
+const PARTS = /* @__PURE__ */ new WeakMap<object, Parts>();
+
+/** What a loss object was made of; undefined for anything else. */
+export function partsOf(value: unknown): Parts | undefined {
+  return PARTS.get(value as object);
+}
+
 /** What all loss classes have in common: options that are read once. */
 export class LossObject<R extends Reduction> {
   readonly #forward: Caller;
@@ -224,6 +237,7 @@ export class LossObject<R extends Reduction> {
     const base = readOptions(name, optionNames(loss, 'object'), options, NONE);
     // Wrong options throw now, not in the first call.
     new Plan(name, loss, 'object', base);
+    PARTS.set(this, { loss, base });
     this.#forward = new Caller(name, loss, 'forward', base);
     this.#backward = new Caller(name, loss, 'backward', base);
     this.#withGrad = new Caller(name, loss, 'withGrad', base);

@@ -29,6 +29,7 @@ export {
   type WasmMemory,
   type WasmModule,
 } from './kernel.ts';
+export { type AddOptions, LossAccumulator } from './loss-accumulator.ts';
 export {
   HuberLoss,
   type HuberOptions,

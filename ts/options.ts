@@ -174,6 +174,9 @@ export type Role =
   | 'distance'
   | 'distanceBackward'
   | 'distanceWithGrad'
+  /** A share of a sum: what the whole is divided by is not known yet. */
+  | 'add'
+  | 'addWithGrad'
   /** The constructor of a loss object. */
   | 'object';
 
@@ -203,6 +206,8 @@ const ROLE_OPTIONS: Readonly<Record<Role, readonly string[]>> = {
   forward: [...COMMON, 'out', ...ELEMENTS],
   backward: [...COMMON, 'out', ...GRADS],
   withGrad: [...COMMON, 'out', ...ELEMENTS, ...GRADS],
+  add: [...COMMON, ...ELEMENTS],
+  addWithGrad: [...COMMON, ...ELEMENTS, ...GRADS],
   hessian: [...COMMON, 'out'],
   doubleBackward: [...COMMON, 'out'],
   thresholdGrad: [...COMMON, 'gradOutput'],

@@ -76,6 +76,7 @@ const WEIGHTS = 'a number, a Float32Array, { perRow: Float32Array } or { perColu
 const ROLE_WANTS: Readonly<Partial<Record<Role, number>>> = {
   backward: want.GRAD,
   withGrad: want.GRAD,
+  addWithGrad: want.GRAD,
   distanceBackward: want.GRAD,
   distanceWithGrad: want.GRAD,
   hessian: want.CURVATURE,
@@ -97,6 +98,7 @@ export class Plan {
   readonly words = new Uint32Array(JOB_WORDS);
 
   readonly reduction: Reduction;
+  /** Whether the call divides: what {@link Role} `add` computes is divided later. */
   readonly isMean: boolean;
   /** What has losses added up: `SUM` or `EXACT`. */
   readonly adds: number;
@@ -172,7 +174,8 @@ export class Plan {
     this.targetType = this.#elementType('targetType', given.targetType);
     const reduction = this.#oneOf('reduction', REDUCTIONS, given.reduction, 'mean');
     this.reduction = this.isDistance ? 'sum' : reduction;
-    this.isMean = this.reduction === 'mean';
+    const isAdd = role === 'add' || role === 'addWithGrad';
+    this.isMean = this.reduction === 'mean' && !isAdd;
     const isExact = this.#oneOf('sum', SUMS, given.sum, 'fast') === 'exact';
     this.adds = isExact ? want.EXACT : want.SUM;
     this.scale = this.#number('scale', given.scale) ?? 1;
@@ -219,7 +222,7 @@ export class Plan {
       given.gradOutsideWeights !== undefined ||
       this.hasColumns;
     const { isMean } = this;
-    const makesLoss = role === 'forward' || role === 'withGrad' || role === 'distance';
+    const makesLoss = role === 'forward' || role === 'withGrad' || role === 'distance' || isAdd;
     this.hasRows = makesLoss && this.reduction === 'rows';
     this.isLossArray = makesLoss && (this.reduction === 'none' || this.reduction === 'rows');
     this.want = ROLE_WANTS[role] ?? 0;
@@ -231,10 +234,12 @@ export class Plan {
     if (given.outRobustWeights !== undefined) this.want |= want.ROBUST;
     this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
     this.makesArray = this.want !== 0 && role !== 'thresholdGrad' && !makesLoss;
-    this.counted = isMean ? countOf(this.divisor, isExact) : count.NOTHING;
+    const counts = this.reduction === 'mean';
+    this.counted = counts ? countOf(this.divisor, isExact) : count.NOTHING;
     this.isGradient = (this.want & ~(this.adds | want.STORE | want.ROWS | want.ROBUST)) !== 0;
-    this.countsRows = isMean && this.divisor === 'unmaskedRows';
-    this.countsFirst = this.countsRows || (this.counted !== count.NOTHING && this.isGradient);
+    this.countsRows = counts && this.divisor === 'unmaskedRows';
+    this.countsFirst =
+      this.countsRows || (isMean && this.counted !== count.NOTHING && this.isGradient);
     this.shifts =
       isMean &&
       this.divisor === 'weights' &&
@@ -279,7 +284,8 @@ export class Plan {
       case slot.MASK:
         return side('mask', given.maskLayout);
       case slot.GRAD_INPUT:
-        return role === 'withGrad' ? 'gradInput' : role === 'distanceWithGrad' ? 'gradP' : 'out';
+        if (role === 'distanceWithGrad') return 'gradP';
+        return this.makesArray ? 'out' : 'gradInput';
       case slot.GRAD_TARGET:
         return 'gradTarget';
       case slot.GRAD_INSIDE:
