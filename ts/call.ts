@@ -146,7 +146,8 @@ function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
   const isHalf = type === 'float16' || type === 'bfloat16';
   const place = (target.buffer ?? buffer) as ArrayBuffer;
   const targets = new (isHalf ? Uint16Array : Float32Array)(place, target.start, n);
-  const isMissing = (value: number): boolean => (isHalf ? isNaNOf(type, value) : Number.isNaN(value));
+  const isMissing = (value: number): boolean =>
+    isHalf ? isNaNOf(type, value) : Number.isNaN(value);
   const is = hasMask ? mask.layout : layout.NUMBER;
   // Nothing is read of no mask: undefined is not 0.
   const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
