@@ -28,7 +28,8 @@
 //!    just their own instructions. The other passes test `want` and null pointers at run time: the answer
 //!    is the same throughout a call, so the branches are cheap, and the module needs fewer loops.
 //! 6. Operands with one value for each row or column are spread a leaf at a time, into a tile that stays
-//!    in the first-level cache. The loop reads all operands in the same way.
+//!    in the first-level cache; inputs of 16 bits are widened into one. The loop reads all operands in
+//!    the same way.
 //! 7. Where `inv` is 1 (Huber, and smooth L1 with `beta` = 1), loops without that multiplication: 12 to
 //!    14 % faster in cache. Where the inside weight is 1, as in most weighted calls, loops without it: 15 %.
 //! 8. The loops for one `WANT` that read the same arrays stand in one function, which chooses among them a
