@@ -74,9 +74,10 @@ const ONE_WEIGHT_UNIT: u32 = ONE_WEIGHT | UNIT;
 ///
 /// # Safety
 /// The pointers of the job that its `want` and layouts use are valid for these elements and aligned: to 2
-/// bytes for 16-bit operands, to 4 bytes for all others but the mask. `row_length` is not 0 if anything goes by rows or columns. A result is in
-/// exactly the place of an operand that is `FULL`, or overlaps no operand; two results do not overlap, nor
-/// the job, nor `work`, which is valid and initialised. `shape` has the bits of [`Job::required_shape`].
+/// bytes for 16-bit operands, to 4 bytes for all others but the mask. `row_length` is not 0 if anything goes
+/// by rows or columns. A result is in exactly the place of an operand that is `FULL`, or overlaps no operand;
+/// two results do not overlap, nor the job, nor `work`, which is valid and initialised. `shape` has the bits
+/// of [`Job::required_shape`].
 pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) {
     // The loop for `$want` and `$shape`, with `$u` vectors in an iteration.
     macro_rules! pass {
@@ -84,10 +85,10 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
             pass::<L, $u, { $want }, { $shape }>(job, first, n, work)
         };
     }
-    // The passes that training and evaluation spend their time in have loops of their own.
     // Exact sums are made of stored losses.
     let stored =
         if job.want & want::EXACT != 0 { job.want ^ (want::EXACT | want::STORE) } else { job.want };
+    // The passes that training and evaluation spend their time in have loops of their own.
     match (stored, job.shape & !shape::HALF) {
         (want::SUM, shape::PLAIN) if job.shape == shape::HALF && is_one_type(job) => {
             sum_halves::<L>(job, first, n, work);

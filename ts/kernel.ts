@@ -140,7 +140,7 @@ export class Kernel {
     this.readTotals(job);
   }
 
-  /** Has the runs that follow begin at 0. */
+  /** Sets the totals to 0, for the runs that follow to add to. */
   clearTotals(job: Job): void {
     const { f64, u32 } = this.views;
     const at = this.work >>> 3;
@@ -172,7 +172,7 @@ export class Kernel {
     return this.memory !== undefined && this.stage === undefined;
   }
 
-  /** Has room for `bytes` bytes, which the running call takes later. */
+  /** Makes sure that there is room for `bytes` bytes, which the running call takes later. */
   reserve(bytes: number, fn: string): void {
     this.home.release(this.home.allocate(bytes, fn));
   }
@@ -194,13 +194,12 @@ export class Kernel {
   }
 }
 
-/** The compiled kernel over a memory. */
+/** The compiled kernel over a memory, which exists: so the host has WebAssembly. */
 function instantiate(
   isShared: boolean,
   memory: WebAssembly.Memory,
   given: WasmModule | undefined,
 ): { module: WebAssembly.Module; exports: Exports } {
-  if (typeof WebAssembly !== 'object') throw new Error('this host has no WebAssembly');
   const module = given ?? compile(isShared);
   if (!module) throw new Error('this entry has no such module');
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
