@@ -233,8 +233,13 @@ export class LossObject<R extends Reduction> {
   readonly #backward: Caller;
   readonly #withGrad: Caller;
 
-  constructor(name: string, loss: Loss, options: unknown) {
-    const base = readOptions(name, optionNames(loss, 'object'), options, NONE);
+  constructor(
+    name: string,
+    loss: Loss,
+    options: unknown,
+    names: readonly string[] = optionNames(loss, 'object'),
+  ) {
+    const base = readOptions(name, names, options, NONE);
     // Wrong options throw now, not in the first call.
     new Plan(name, loss, 'object', base);
     PARTS.set(this, { loss, base });

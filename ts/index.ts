@@ -38,10 +38,12 @@ export {
   huberLossDeltaGrad,
   huberLossDoubleBackward,
   huberLossHessian,
+  huberLossOf,
   huberLossWithGrad,
   L1Loss,
   l1Loss,
   l1LossBackward,
+  l1LossOf,
   l1LossWithGrad,
   QuantileHuberLoss,
   type QuantileHuberOptions,
@@ -55,6 +57,7 @@ export {
   smoothL1LossBetaGrad,
   smoothL1LossDoubleBackward,
   smoothL1LossHessian,
+  smoothL1LossOf,
   smoothL1LossWithGrad,
 } from './losses.ts';
 export type {
@@ -78,4 +81,12 @@ export type {
   SmoothL1Threshold,
   Weights,
 } from './options.ts';
+export type {
+  AbortSignalLike,
+  Chunk,
+  Pair,
+  Pairs,
+  ReadableStreamLike,
+  StreamOptions,
+} from './streams.ts';
 export { getNumThreads, setNumThreads, type ThreadOptions, type WorkerLike } from './threads.ts';

@@ -1,4 +1,5 @@
-// The public functions and classes. Each is one line: a form of functions.ts for a loss of loss.ts.
+// The public functions and classes. Each is one line: a form of functions.ts for a loss of loss.ts. The losses of
+// streams are declared functions: bundlers leave out those that nothing uses, which they cannot tell of a call.
 import {
   type BackwardFunction,
   backward,
@@ -22,6 +23,7 @@ import type {
   Reduction,
   SmoothL1Threshold,
 } from './options.ts';
+import { type Pairs, type StreamOptions, streamLoss } from './streams.ts';
 
 /** Options of the smooth L1 functions. */
 export type SmoothL1Options<R extends Reduction = Reduction> = LossOptions<R> & SmoothL1Threshold;
@@ -345,6 +347,78 @@ export const smoothL1LossBetaGrad: ThresholdGradFunction<SmoothL1Threshold> =
  */
 export const huberLossDeltaGrad: ThresholdGradFunction<HuberThreshold> =
   /* @__PURE__ */ thresholdGrad(HUBER, 'huberLossDeltaGrad');
+
+/**
+ * {@link smoothL1Loss} of data that come in chunks: from a file, a network or a generator, and larger than
+ * memory. The sum is exact: any cut and order of the data gives the same 64 bits.
+ *
+ * One chunk is asked for at a time, and has been used when the next one is asked for, so that a source may
+ * fill the same arrays again. If a chunk is wrong, the source fails, or the signal aborts, the source is
+ * closed, and the promise rejects.
+ *
+ * @param pairs an iterable, async iterable or `ReadableStream` of chunks: `[input, target]`, or an object that
+ *   may have weights and a mask too.
+ * @param options those of a {@link LossAccumulator}'s loss, a `signal`, and `onProgress`, which is told the
+ *   number of elements after each chunk.
+ * @returns a promise of the loss: that of one call over everything with `sum: "exact"`.
+ * @throws {TypeError} and {RangeError} as {@link smoothL1Loss}, the signal's reason, and what the source or
+ *   `onProgress` throws. All reject the promise.
+ * @example
+ * ```ts
+ * import { float32, smoothL1LossOf } from 'smooth-l1';
+ * async function* chunks() {
+ *   yield [float32([0.25, 3]), float32(2)] as const;
+ *   yield { input: float32([-1, 9]), target: float32(2), weight: float32([1, 0]) };
+ * }
+ * console.log(await smoothL1LossOf(chunks(), { reduction: 'sum' })); // 3.03125
+ * ```
+ */
+export function smoothL1LossOf(
+  pairs: Pairs,
+  options?: StreamOptions & SmoothL1Threshold,
+): Promise<number> {
+  return streamLoss(SMOOTH_L1, 'smoothL1LossOf', pairs, options);
+}
+
+/**
+ * {@link huberLoss} of data that come in chunks.
+ *
+ * @param pairs and options as {@link smoothL1LossOf} takes them.
+ * @returns and throws as {@link smoothL1LossOf}.
+ * @example
+ * ```ts
+ * import { float32, huberLossOf } from 'smooth-l1';
+ * const chunks = [[float32([0.5]), float32(1)], [float32([3]), float32(1)]] as const;
+ * console.log(await huberLossOf(chunks, { delta: 2, reduction: 'sum' })); // 4.125
+ * ```
+ */
+export function huberLossOf(
+  pairs: Pairs,
+  options?: StreamOptions & HuberThreshold,
+): Promise<number> {
+  return streamLoss(HUBER, 'huberLossOf', pairs, options);
+}
+
+/**
+ * {@link l1Loss} of data that come in chunks.
+ *
+ * @param pairs and options as {@link smoothL1LossOf} takes them.
+ * @returns and throws as {@link smoothL1LossOf}.
+ * @example
+ * ```ts
+ * import { float32, l1LossOf } from 'smooth-l1';
+ * const chunks = new ReadableStream({
+ *   start(controller) {
+ *     controller.enqueue([float32([1, -3]), float32(2)]);
+ *     controller.close();
+ *   },
+ * });
+ * console.log(await l1LossOf(chunks)); // 2
+ * ```
+ */
+export function l1LossOf(pairs: Pairs, options?: StreamOptions & NoThreshold): Promise<number> {
+  return streamLoss(L1, 'l1LossOf', pairs, options);
+}
 
 /**
  * {@link smoothL1Loss} with its options read once: the fastest way for small arrays.

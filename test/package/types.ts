@@ -28,6 +28,7 @@ import {
   smoothL1Loss,
   smoothL1LossBackward,
   smoothL1LossHessian,
+  smoothL1LossOf,
   smoothL1LossWithGrad,
   uint8,
 } from 'smooth-l1';
@@ -76,6 +77,14 @@ exactly<number>()(new SmoothL1Loss().forward(x, y));
 exactly<number>()(new HuberLoss({ delta: 1, reduction: 'sum' }).withGrad(x, y, x));
 exactly<NewArray>()(new L1Loss({ reduction: 'none' }).forward(x, y));
 exactly<NewArray>()(new SmoothL1Loss({ sigma: 3 }).backward(1, x, y));
+
+// Chunks from anywhere.
+exactly<Promise<number>>()(smoothL1LossOf([[x, y]], { sigma: 3, reduction: 'sum' }));
+exactly<Promise<number>>()(smoothL1LossOf(new Set([{ input: x, target: y, weight: y }])));
+// @ts-expect-error: a stream's loss is one number
+smoothL1LossOf([[x, y]], { reduction: 'none' });
+// @ts-expect-error: a chunk has a target
+smoothL1LossOf([[x]]);
 
 exactly<Promise<void>>()(setNumThreads(2, { onWarning: (message) => message.trim() }));
 exactly<number>()(getNumThreads());
