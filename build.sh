@@ -4,6 +4,8 @@
 #   ./build.sh         set up what is missing, build what has changed
 #   ./build.sh test    that, then every test; ends with "N passed, N failed"
 #   ./build.sh lint    that, then every linter
+#   ./build.sh wheel   that, then the Python package in target/wheel, from python/
+#   ./build.sh scale   that, then its tests with Ray and Spark, and ruff; skipped where there is no Python
 #   ./build.sh miri    the Rust tests under Miri, which looks for undefined behaviour
 #
 # The Rust tools are built once and kept outside the tree, for every clone: in SMOOTH_L1_CACHE, else
@@ -14,6 +16,7 @@ WASM_PACK=0.15.0
 WASM_BINDGEN=0.2.127 # the version of the crate in Cargo.toml
 RUST=86              # Rust 1.86 is the oldest that wasm-bindgen-cli takes
 NODE=20.19
+PYTHON=3.11 # what the newest NumPy takes; the package itself takes 3.10
 TARGET=wasm32-unknown-unknown
 
 say() { printf '==> %s\n' "$*"; }
@@ -25,8 +28,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 task=${1:-build}
 case $task in
-build | test | lint | miri) ;;
-*) fail "'$task' is not a task: give none, test, lint or miri" ;;
+build | test | lint | wheel | scale | miri) ;;
+*) fail "'$task' is not a task: give none, test, lint, wheel, scale or miri" ;;
 esac
 cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set SMOOTH_L1_CACHE}/.cache}/smooth-l1}
 mkdir -p "$cache" || fail "cannot write to $cache: set SMOOTH_L1_CACHE to another directory"
@@ -240,6 +243,32 @@ install_tool() {
   mv "$4.part.$$" "$4"
 }
 
+# python_env NAME: sets $python to that of an environment with the packages of python/requirements/NAME.txt.
+python_env() {
+  local name root
+  python=
+  for name in python3 python3.14 python3.13 python3.12 python3.11; do
+    if "$name" -c "import sys, venv; sys.exit(sys.version_info < (${PYTHON/./, }))" 2>/dev/null; then
+      python=$(command -v "$name")
+      break
+    fi
+  done
+  [ -n "$python" ] || fail "there is no Python $PYTHON or later with venv here"
+  root=$cache/python-$1-$({ "$python" --version && cat "python/requirements/$1.txt"; } | "${sha[@]}" | cut -c 1-12)
+  # Its programs have its place in them: it cannot be renamed, so it is complete once it says so.
+  [ -e "$root/complete" ] || locked install_python_env "$1" "$root"
+  python=$root/bin/python
+}
+install_python_env() {
+  [ ! -e "$2/complete" ] || return 0
+  rm -rf "$2"
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  step "installing the Python packages of python/requirements/$1.txt (once)" "" sh -ec '
+    "$1" -m venv "$2"
+    "$2/bin/python" -m pip install --no-input --disable-pip-version-check -r "$3"
+    touch "$2/complete"' sh "$python" "$2" "python/requirements/$1.txt"
+}
+
 # ---- the build --------------------------------------------------------------------------------
 # print_of FILE...: a fingerprint of these files, and of the files in these directories.
 if have sha256sum; then sha=(sha256sum); else sha=(shasum -a 256); fi
@@ -294,7 +323,7 @@ bundle() {
   # It shares the kernel of the package's main entry.
   for format in esm cjs; do
     esbuild ts/tfjs.ts "${common[@]}" --format=$format --external:#core '--external:@tensorflow/*' |
-      sed 's/"#core"/"smooth-l1"/' >dist/tfjs.$([ $format = esm ] && echo js || echo cjs)
+      sed 's/"#core"/"smooth-l1"/' >"dist/tfjs.$([ $format = esm ] && echo js || echo cjs)"
   done
   cp target/worker.js dist/worker.js
 }
@@ -303,7 +332,7 @@ build() {
   lock 8 target/build.lock
   setup_npm
   now=$(print_of crate Cargo.toml Cargo.lock build.sh node_modules/binaryen/package.json)
-  if ! { fresh kernel "$now" && [ -e dist/smooth_l1.wasm ] && [ -e ts/generated/kernel.ts ]; }; then
+  if ! { fresh kernel "$now" && [ -e dist/smooth_l1.wasm ] && [ -e ts/generated/kernel.ts ] && [ -e python/smooth_l1/_job.py ]; }; then
     built=1
     rm -f target/kernel.print
     setup_rust
@@ -368,6 +397,45 @@ END
   [ $status = 0 ] || fail "not every test passed"
 }
 
+build_wheel() {
+  local python
+  python_env wheel
+  rm -rf target/wheel
+  say "the Python package"
+  "$python" -m pip wheel --quiet --disable-pip-version-check --no-build-isolation --no-deps --wheel-dir target/wheel ./python
+  ls target/wheel/*.whl
+}
+
+run_scale() {
+  local python status=0
+  rm -rf target/scale.count target/pytest.xml target/python
+  if ! (python_env test && python_env wheel); then
+    say "skipped: the tests of the Python package, which need Python $PYTHON or later and what pip installs"
+    echo '0 passed, 0 failed, 1 skipped' >target/scale.count
+    return
+  fi
+  build_wheel
+  python_env test
+  # Beside the tree, as its users have it.
+  "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target target/python target/wheel/*.whl
+  say "ruff"
+  "$python" -m ruff check --no-cache python || fail "ruff complains; some of it mends itself: ruff check --fix"
+  "$python" -m ruff format --no-cache --check python || fail "not formatted: ruff format"
+  say "Python tests"
+  # -P: without the sources, which have no module.
+  (cd python && PYTHONPATH=$OLDPWD/target/python PYTHONDONTWRITEBYTECODE=1 \
+    "$python" -P -m pytest --junit-xml=../target/pytest.xml) || status=1
+  [ -e target/pytest.xml ] || fail "the Python tests did not run: see above"
+  "$python" - <<'END' | tee target/scale.count
+import xml.etree.ElementTree as tree
+suite = tree.parse("target/pytest.xml").find("testsuite")
+total, skipped = (int(suite.get(name)) for name in ("tests", "skipped"))
+failed = int(suite.get("failures")) + int(suite.get("errors"))
+print(f"{total - failed - skipped} passed, {failed} failed, {skipped} skipped")
+END
+  [ $status = 0 ] || fail "not every Python test passed"
+}
+
 has_linters() { cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1; }
 setup_linters() {
   has_linters && return
@@ -417,4 +485,6 @@ build
 case $task in
 test) run_tests ;;
 lint) run_linters ;;
+wheel) build_wheel ;;
+scale) run_scale ;;
 esac
