@@ -4,6 +4,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
+use std::sync::OnceLock;
 
 use smooth_l1::exact::{DIGITS, Exact};
 use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
@@ -228,22 +229,20 @@ pub fn widened(half: u32, bits: u16) -> f32 {
     (if bits >> 15 == 0 { value } else { -value }) as f32
 }
 
+/// All that this type has from 0 to infinity, in order: the place of a number is its bits.
+fn magnitudes(half: u32) -> &'static [f32] {
+    static ALL: [OnceLock<Vec<f32>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let (all, infinity) =
+        if half == layout::FLOAT16 { (&ALL[0], 0x7c00) } else { (&ALL[1], 0x7f80) };
+    all.get_or_init(|| (0..=infinity).map(|bits| widened(half, bits)).collect())
+}
+
 /// The bits of the number next to `x` towards 0.
 fn narrowed(half: u32, x: f32) -> u16 {
-    let magnitude = x.abs();
-    let is_within = |&bits: &u16| magnitude >= widened(half, bits);
-    let infinity = if half == layout::FLOAT16 { 0x7c00 } else { 0x7f80 };
-    let bits = if x.is_nan() {
-        infinity + 1
-    } else {
-        // The first that is larger, by halves.
-        let (mut low, mut high) = (0_u16, infinity);
-        while low < high {
-            let middle = (low + high).div_ceil(2);
-            if is_within(&middle) { low = middle } else { high = middle - 1 }
-        }
-        low
-    };
+    let all = magnitudes(half);
+    // NaN: the first bits above those of infinity.
+    let above = all.partition_point(|&y| x.is_nan() || y <= x.abs());
+    let bits = if x.is_nan() { above } else { above - 1 } as u16;
     if x.is_sign_negative() { bits | 0x8000 } else { bits }
 }
 
@@ -400,12 +399,13 @@ impl Memory {
             arrays: Vec::new(),
             halves: [(case.types[0], &case.input), (case.types[1], &case.target)].map(
                 |(half, values)| {
+                    if half == layout::FULL {
+                        return Vec::new();
+                    }
                     let values = values[elements.clone()].iter().map(|&x| narrowed(half, x));
                     // Boxed: nothing that is not a value is there to be read.
-                    let cells: Box<[u16]> = vec![0x7fff; plan.offset]
-                        .into_iter()
-                        .chain(values.filter(|_| half != layout::FULL))
-                        .collect();
+                    let cells: Box<[u16]> =
+                        vec![0x7fff; plan.offset].into_iter().chain(values).collect();
                     cells.into_vec()
                 },
             ),
