@@ -115,44 +115,93 @@ class Wrong extends Error {}
 /** Looks at all states, the nearest first. */
 export function explore(size: Size, chosen: Program = program): Outcome {
   const { first, steps, check, sort } = modelOf(size, chosen);
-  const seen = new Set<string>();
-  const found: string[] = [];
+  const found = new States(first().length);
   const parents: number[] = [];
   const names: string[] = [];
   const add = (state: State, parent: number, name: string): void => {
     sort(state);
-    const key = keyOf(state);
-    if (seen.has(key)) return;
-    seen.add(key);
-    found.push(key);
+    if (!found.add(state)) return;
     parents.push(parent);
     names.push(name);
   };
   add(first(), -1, '');
-  for (let i = 0; i < found.length; i++) {
+  for (let i = 0; i < found.count; i++) {
     try {
-      const state = stateOf(found[i] as string);
+      const state = found.at(i);
       check(state);
       for (const [name, next] of steps(state)) add(next, i, name);
     } catch (error) {
       if (!(error instanceof Wrong)) throw error;
       const path: string[] = [];
       for (let j = i; j > 0; j = parents[j] as number) path.unshift(names[j] as string);
-      return { states: found.length, wrong: error.message, steps: path };
+      return { states: found.count, wrong: error.message, steps: path };
     }
   }
-  return { states: found.length };
+  return { states: found.count };
+}
+
+/** Different states in the order of their coming, a byte for each number: half the time of a set of strings. */
+class States {
+  count = 0;
+  readonly #width: number;
+  #bytes: Uint8Array;
+  /** By their hash, the numbers of states from 1 on. A quarter of it is full at most. */
+  #table = new Int32Array(2 ** 16);
+
+  constructor(width: number) {
+    this.#width = width;
+    this.#bytes = new Uint8Array(width * (this.#table.length / 4));
+  }
+
+  at(index: number): State {
+    const state: State = [];
+    const start = index * this.#width;
+    for (let i = 0; i < this.#width; i++) state.push(this.#bytes[start + i] as number);
+    return state;
+  }
+
+  /** Whether it is a new one. */
+  add(state: State): boolean {
+    const table = this.#table;
+    let slot = this.#hash(state, 0) & (table.length - 1);
+    for (; table[slot] !== 0; slot = (slot + 1) & (table.length - 1)) {
+      const start = ((table[slot] as number) - 1) * this.#width;
+      let i = 0;
+      while (i < this.#width && this.#bytes[start + i] === state[i]) i++;
+      if (i === this.#width) return false;
+    }
+    for (const value of state) if (value !== (value & 255)) throw new Error(`${value} is no byte`);
+    this.#bytes.set(state, this.count * this.#width);
+    this.count++;
+    table[slot] = this.count;
+    if (4 * this.count === table.length) this.#grow();
+    return true;
+  }
+
+  #grow(): void {
+    const table = new Int32Array(4 * this.#table.length);
+    const bytes = new Uint8Array(4 * this.#bytes.length);
+    bytes.set(this.#bytes);
+    for (let i = 0; i < this.count; i++) {
+      let slot = this.#hash(bytes, i * this.#width) & (table.length - 1);
+      while (table[slot] !== 0) slot = (slot + 1) & (table.length - 1);
+      table[slot] = i + 1;
+    }
+    this.#table = table;
+    this.#bytes = bytes;
+  }
+
+  #hash(values: ArrayLike<number>, start: number): number {
+    let hash = 0;
+    for (let i = start; i < start + this.#width; i++)
+      hash = Math.imul(hash ^ (values[i] as number), 0x9e3779b1) ^ (hash >>> 15);
+    return hash ^ (hash >>> 13);
+  }
 }
 
 /** A state as a string, which a set can hold. */
 function keyOf(state: State): string {
   return String.fromCharCode.apply(null, state);
-}
-
-function stateOf(key: string): State {
-  const state: State = [];
-  for (let i = 0; i < key.length; i++) state.push(key.charCodeAt(i));
-  return state;
 }
 
 // ---- the model --------------------------------------------------------------------------------
@@ -209,7 +258,9 @@ function modelOf(size: Size, chosen: Program) {
   }
 
   function steps(s: State): Step[] {
-    return [stepsOfCaller(s), ...workers.map((w) => stepsOfWorker(s, w))].flat();
+    const all = stepsOfCaller(s);
+    for (const w of workers) all.push(...stepsOfWorker(s, w));
+    return all;
   }
 
   // ---- what must hold in every state
