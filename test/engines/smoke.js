@@ -65,7 +65,7 @@ function compiledBy(start) {
 
 const ROW = 13;
 /** Enough for the threads, whole rows, and no multiple of anything else. */
-const LENGTH = ROW * 23_077;
+const LENGTH = ROW * 10_091;
 const SHORT = ROW * 1_013;
 
 /** The generator Mulberry32, as 32-bit words: integers alone, the same everywhere. */
