@@ -294,7 +294,7 @@ END
 }
 declarations() {
   find dist -type f ! -name '*.wasm' -exec rm -f {} +
-  tsc -p tsconfig.build.json
+  tsc -p tsconfig.build.json --noEmit false --declaration --emitDeclarationOnly --outDir target/declarations
   # One file with the public names alone.
   dts-bundle-generator --silent --no-check --export-referenced-types=false --project tsconfig.build.json \
     -o target/index.d.ts ts/index.ts
@@ -302,17 +302,19 @@ declarations() {
   { printf '/// <reference lib="esnext.disposable" />\n' && cat target/index.d.ts; } >dist/index.d.ts
   # The same for CommonJS: TypeScript tells the two by the name of the file.
   cp dist/index.d.ts dist/index.d.cts
-  dts-bundle-generator --silent --no-check --export-referenced-types=false --project tsconfig.build.json \
-    --external-imports @tensorflow/tfjs-core -o target/tfjs.d.ts ts/tfjs.ts
-  cp target/tfjs.d.ts dist/tfjs.d.ts
-  cp target/tfjs.d.ts dist/tfjs.d.cts
+  # These share the types of the main entry.
+  local entry
+  for entry in tfjs arrow; do
+    sed "s/'#core'/'smooth-l1'/g" target/declarations/$entry.d.ts >dist/$entry.d.ts
+    cp dist/$entry.d.ts dist/$entry.d.cts
+  done
   # The worker is a script: it exports nothing.
   printf 'export {};\n' >dist/worker.d.ts
   cp ts/wasm.d.ts dist/wasm.d.ts
 }
 bundle() {
   # Minified, and without source maps, which would be three quarters of the package.
-  local format common=(--bundle --minify --target=es2022 --platform=neutral '--external:node:*' --log-level=warning)
+  local entry format common=(--bundle --minify --target=es2022 --platform=neutral '--external:node:*' --log-level=warning)
   esbuild ts/index.ts "${common[@]}" --format=esm --outfile=dist/index.js
   esbuild ts/index.ts "${common[@]}" --format=cjs --conditions=commonjs --outfile=dist/index.cjs
   # The same names, without WebAssembly.
@@ -320,10 +322,12 @@ bundle() {
   esbuild ts/index.ts "${common[@]}" --format=cjs --conditions=reference --outfile=dist/reference.cjs
   # Hosts that refuse to compile bytes import the module as it is.
   esbuild ts/index.ts "${common[@]}" --format=esm --conditions=workerd '--external:*.wasm' --outfile=dist/index.workerd.js
-  # It shares the kernel of the package's main entry.
-  for format in esm cjs; do
-    esbuild ts/tfjs.ts "${common[@]}" --format=$format --external:#core '--external:@tensorflow/*' |
-      sed 's/"#core"/"smooth-l1"/' >"dist/tfjs.$([ $format = esm ] && echo js || echo cjs)"
+  # They share the kernel of the package's main entry.
+  for entry in tfjs arrow; do
+    for format in esm cjs; do
+      esbuild ts/$entry.ts "${common[@]}" --format=$format --external:#core '--external:@tensorflow/*' |
+        sed 's/"#core"/"smooth-l1"/g' >"dist/$entry.$([ $format = esm ] && echo js || echo cjs)"
+    done
   done
   cp target/worker.js dist/worker.js
 }

@@ -90,7 +90,7 @@ describe('examples', () => {
     const virtual = new Map(
       blocks.map(([, code], i) => [
         `${root}ts/example-${i}.ts`,
-        `${code.replaceAll("'smooth-l1'", "'./index.ts'").replaceAll("'smooth-l1/tfjs'", "'./tfjs.ts'")}\nexport {};`,
+        `${code.replaceAll("'smooth-l1'", "'./index.ts'").replace(/'smooth-l1\/(tfjs|arrow)'/g, "'./$1.ts'")}\nexport {};`,
       ]),
     );
     const host = ts.createCompilerHost(options);

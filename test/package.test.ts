@@ -13,8 +13,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const read = (file: string): string => readFileSync(root + file, 'utf8');
 const manifest = JSON.parse(read('package.json'));
 
-const MODULES = ['index.js', 'index.workerd.js', 'reference.js', 'tfjs.js', 'worker.js'];
-const SCRIPTS = [...MODULES, 'index.cjs', 'reference.cjs', 'tfjs.cjs'];
+const MODULES = [
+  'arrow.js',
+  'index.js',
+  'index.workerd.js',
+  'reference.js',
+  'tfjs.js',
+  'worker.js',
+];
+const SCRIPTS = [...MODULES, 'arrow.cjs', 'index.cjs', 'reference.cjs', 'tfjs.cjs'];
 const KERNELS = ['smooth_l1.wasm', 'smooth_l1_shared.wasm'];
 
 const folder = mkdtempSync(`${tmpdir()}/smooth-l1-`);
@@ -56,6 +63,8 @@ describe('files', () => {
         'CHANGELOG.md',
         'LICENSE',
         'README.md',
+        'dist/arrow.d.cts',
+        'dist/arrow.d.ts',
         'dist/index.d.cts',
         'dist/index.d.ts',
         'dist/tfjs.d.cts',
@@ -78,6 +87,7 @@ describe('files', () => {
     ['.', []],
     ['./reference', ['--profile', 'node16']],
     ['./tfjs', ['--profile', 'node16']],
+    ['./arrow', ['--profile', 'node16']],
     ['./worker', ['--profile', 'esm-only']],
     ['./smooth_l1.wasm', ['--profile', 'esm-only']],
   ])('the types of entry %s fit what it resolves to, however it is resolved', (entry, flags) => {
@@ -197,7 +207,9 @@ describe.each(SCRIPTS)('%s', (file) => {
         ? ['./smooth_l1.wasm']
         : file.startsWith('tfjs')
           ? ['@tensorflow/tfjs-core', 'smooth-l1']
-          : [],
+          : file.startsWith('arrow')
+            ? ['smooth-l1']
+            : [],
     );
   });
 

@@ -41,12 +41,12 @@ export async function run(code: string, smooth: Package): Promise<string[]> {
   const js = transformSync(body, { loader: 'ts', format: 'cjs', target: 'es2022' }).code;
   const printed: string[] = [];
   const log = (...values: unknown[]): number => printed.push(format(...values));
-  const others = [...code.matchAll(/'(@tensorflow\/[\w-]+|smooth-l1\/tfjs)'/g)].map(
-    async ([, name]) =>
-      [
-        name,
-        name === 'smooth-l1/tfjs' ? await import('../ts/tfjs.ts') : await import(name as string),
-      ] as const,
+  const others = [...code.matchAll(/from '(?!smooth-l1')([\w@/-]+)'|import '([\w@/-]+)'/g)].map(
+    async ([, from, effect]) => {
+      const name = from ?? (effect as string);
+      const [, own] = /^smooth-l1\/(\w+)$/.exec(name) ?? [];
+      return [name, await import(own === undefined ? name : `../ts/${own}.ts`)] as const;
+    },
   );
   const modules = new Map<string | undefined, unknown>(await Promise.all(others));
   const load = (name: string): unknown => {
