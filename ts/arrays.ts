@@ -1,6 +1,6 @@
 // Arrays in the kernel's memory.
 import { bufferOf, describe, isArrayOf, lengthOf, type Values } from './check.ts';
-import { type HalfType, narrow } from './half.ts';
+import { type HalfType, isHalf, narrow } from './half.ts';
 import { theKernel } from './kernel.ts';
 import type { HalfArray } from './options.ts';
 import { type ArrayType, Stamp, WIDTHS } from './stamp.ts';
@@ -118,8 +118,7 @@ function make<T extends Values | HalfArray>(
   let isFilled = false;
   try {
     if (values === undefined) array.fill(0);
-    else if (name === 'float16' || name === 'bfloat16')
-      roundNumbers(name, values, new Uint16Array(buffer, offset, length));
+    else if (isHalf(name)) roundNumbers(name, values, new Uint16Array(buffer, offset, length));
     else if (isView) array.set(values);
     else copyNumbers(name, values, array);
     isFilled = true;

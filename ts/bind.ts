@@ -15,6 +15,7 @@ import {
   type Values,
 } from './check.ts';
 import { layout, PIECE } from './generated/job.ts';
+import { isHalf } from './half.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
 import { attachedKernels, type Kernel } from './kernel.ts';
@@ -185,16 +186,21 @@ export class Binding {
 
   /** Takes `input` or `target`, of the type that an option says, or else the array itself. */
   takeInput(at: number, array: unknown, home: Home, given: ElementType | undefined): void {
-    const type = given ?? Stamp.of(array)?.type;
+    const stamp = Stamp.of(array);
+    const type = given ?? stamp?.type;
     (this.bounds[at] as Bound).setType(type === undefined || type === 'uint8' ? 'float32' : type);
-    this.take(at, array, home);
+    this.#takeWith(at, array, home, stamp);
   }
 
-  /** Takes an array. One that the kernel made says at once how long it is, and where. */
+  /** Takes an array. */
   take(at: number, array: unknown, home: Home): void {
+    this.#takeWith(at, array, home, Stamp.of(array));
+  }
+
+  /** The same, with its stamp. An array that the kernel made says at once how long it is, and where. */
+  #takeWith(at: number, array: unknown, home: Home, stamp: Stamp | undefined): void {
     const bound = this.bounds[at] as Bound;
     this.#taken |= 1 << at;
-    const stamp = Stamp.of(array);
     if (stamp !== undefined && stamp.length >= 0 && stamp.isOf(home) && stamp.type === bound.type) {
       bound.length = stamp.length;
       bound.start = stamp.offset;
@@ -401,7 +407,7 @@ function typeOfInput(plan: Plan, at: number, array: Values): ElementType {
     return own;
   }
   if (!isArrayOf('Uint16Array', array)) plan.checkType(at, array);
-  if (given === 'float16' || given === 'bfloat16') return given;
+  if (given !== undefined && isHalf(given)) return given;
   throw new TypeError(
     `${fn}: ${name} is a Uint16Array; ` +
       (plan.isDistance

@@ -3,7 +3,7 @@
 import { type Bound, bind, placeCurves } from './bind.ts';
 import { describe } from './check.ts';
 import { count, layout, want } from './generated/job.ts';
-import { isNaNOf } from './half.ts';
+import { isHalf, isNaNOf } from './half.ts';
 import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Given, InputArray } from './options.ts';
@@ -143,11 +143,10 @@ function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
   const { buffer } = kernel.views.f32;
   const [target, mask] = [bounds[slot.TARGET], bounds[slot.MASK]] as [Bound, Bound];
   const { type } = target;
-  const isHalf = type === 'float16' || type === 'bfloat16';
   const place = (target.buffer ?? buffer) as ArrayBuffer;
-  const targets = new (isHalf ? Uint16Array : Float32Array)(place, target.start, n);
+  const targets = new (isHalf(type) ? Uint16Array : Float32Array)(place, target.start, n);
   const isMissing = (value: number): boolean =>
-    isHalf ? isNaNOf(type, value) : Number.isNaN(value);
+    isHalf(type) ? isNaNOf(type, value) : Number.isNaN(value);
   const is = hasMask ? mask.layout : layout.NUMBER;
   // Nothing is read of no mask: undefined is not 0.
   const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));

@@ -1,5 +1,5 @@
 // The block of shared memory through which the threads of a pool meet.
-import { count, EXACT_WORDS, field, JOB_WORDS, want } from './generated/job.ts';
+import { EXACT_WORDS, JOB_WORDS } from './generated/job.ts';
 
 /** Pieces of the job that nobody has claimed. */
 export const CLAIM = 0;
@@ -62,12 +62,6 @@ export function control(buffer: ArrayBufferLike, address: number, threads: numbe
     flags,
     sums,
     exacts,
-
-    /** Whether the job adds something up exactly. */
-    isExact(): boolean {
-      const wanted = jobWords[field.want] as number;
-      return (wanted & want.EXACT) !== 0 || jobWords[field.count] === count.EXACT_WEIGHTS;
-    },
 
     shareOf,
 

@@ -3,6 +3,10 @@ import type { ElementType } from './options.ts';
 
 export type HalfType = Exclude<ElementType, 'float32'>;
 
+export function isHalf(type: string): type is HalfType {
+  return type === 'float16' || type === 'bfloat16';
+}
+
 /** Of each type: the bits of the fraction, and the bias of the exponent. */
 const FORMATS = {
   float16: { fraction: 10, bias: 15 },

@@ -1,17 +1,9 @@
 // The words of a job, the struct of crate/job.rs in the kernel's memory. Nobody else writes them.
 
 import { Binding } from './bind.ts';
-import {
-  count,
-  field,
-  JOB_WORDS,
-  layout,
-  OPERAND_WORDS,
-  OPERANDS,
-  RESULTS,
-  want,
-} from './generated/job.ts';
+import { field, JOB_WORDS, layout, OPERAND_WORDS, OPERANDS, RESULTS } from './generated/job.ts';
 import { type Plan, slot, wantsOf } from './plan.ts';
+import { isExact } from './totals.ts';
 
 /** Bytes that a job takes. */
 export const JOB_BYTES = 4 * JOB_WORDS;
@@ -70,7 +62,7 @@ export class Job {
 
   /** Whether something is added up exactly. */
   get isExact(): boolean {
-    return (this.#wanted & want.EXACT) !== 0 || this.#counted === count.EXACT_WEIGHTS;
+    return isExact(this.#wanted, this.#counted);
   }
 
   /** What the next runs compute and count. */

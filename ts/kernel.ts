@@ -20,6 +20,7 @@ import { checkNames } from './options.ts';
 import { createPlainKernel, PlainHome } from './plain-kernel.ts';
 import type { Plan } from './plan.ts';
 import { Stage } from './stage.ts';
+import { clearTotals } from './totals.ts';
 import { Sums } from './walk.ts';
 
 /**
@@ -144,11 +145,7 @@ export class Kernel {
   clearTotals(job: Job): void {
     const { f64, u32 } = this.views;
     const at = this.work >>> 3;
-    f64[at + totals.LOSS] = 0;
-    f64[at + totals.COUNT] = 0;
-    f64[at + totals.ROW] = 0;
-    const exact = 2 * (at + TOTALS_WORDS);
-    if (job.isExact) u32.fill(0, exact, exact + 2 * EXACT_WORDS);
+    clearTotals(f64, at, u32, 2 * (at + TOTALS_WORDS), job.isExact);
   }
 
   /** Makes what the runs added up the sums. */

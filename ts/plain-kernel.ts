@@ -17,7 +17,7 @@ import {
   totals,
   want,
 } from './generated/job.ts';
-import { widen } from './half.ts';
+import { isHalf, widen } from './half.ts';
 import type { Home } from './heap.ts';
 import type { Exports, Views } from './job.ts';
 import { LARGEST } from './loss.ts';
@@ -72,7 +72,7 @@ export function createPlainKernel(
   /** An input as floats, with the element that they begin with. */
   function floatsOf(bound: Bound, first: number, n: number, side: number): [Float32Array, number] {
     const { type, array } = bound;
-    if (type !== 'float16' && type !== 'bfloat16') return [array as Float32Array, 0];
+    if (!isHalf(type)) return [array as Float32Array, 0];
     const floats = widened[side] ?? new Float32Array(PIECE);
     widened[side] = floats;
     widen(type, array as Uint16Array, first, n, floats);

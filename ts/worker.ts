@@ -14,9 +14,10 @@ import {
   SIZE,
   type Start,
 } from './control.ts';
-import { TOTALS_WORDS, totals } from './generated/job.ts';
+import { field, TOTALS_WORDS, totals } from './generated/job.ts';
 import type { Exports } from './job.ts';
 import { builtin } from './node.ts';
+import { clearTotals, isExact } from './totals.ts';
 
 interface Port {
   postMessage(message: unknown): void;
@@ -45,7 +46,7 @@ function start({ memory, module, address, threads, work }: Start): void {
   const sums = new Float64Array(memory.buffer, work, TOTALS_WORDS);
   const exact = new Uint32Array(memory.buffer, work + sums.byteLength, EXACTS);
   port.postMessage('ready');
-  const { words } = block;
+  const { words, jobWords } = block;
   Atomics.add(words, AWAKE, 1);
   for (;;) {
     // Read before RETIRED and CLAIM: a thread that changes one of these rings the bell afterwards.
@@ -77,18 +78,15 @@ function start({ memory, module, address, threads, work }: Start): void {
     // The job is read after the claim: while a piece of it is claimed, it does not change.
     const begin = (words[PIECES] as number) - left;
     const share = block.shareOf(left);
-    const isExact = block.isExact();
+    const hasExact = isExact(jobWords[field.want] as number, jobWords[field.count] as number);
     try {
       for (let index = begin; index < begin + share; index++) {
         // Given up meanwhile: what this thread would write is not its own any more.
         if (Atomics.load(words, RETIRED) !== 0) return true;
         const [from, to] = block.rangeOf(index, words[SIZE] as number);
-        sums[totals.LOSS] = 0;
-        sums[totals.COUNT] = 0;
-        sums[totals.ROW] = 0;
-        if (isExact) exact.fill(0);
+        clearTotals(sums, 0, exact, 0, hasExact);
         run(block.job, from, to - from, work);
-        if (isExact) block.exacts.set(exact, EXACTS * index);
+        if (hasExact) block.exacts.set(exact, EXACTS * index);
         block.finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
       }
     } catch (error) {
