@@ -18,7 +18,7 @@ import { limit } from './limit.ts';
 import { machine, regime } from './machine.ts';
 import type { Effort } from './measure.ts';
 import { onnxRuntime } from './peers/onnx.ts';
-import { tensorFlow } from './peers/tfjs.ts';
+import { tensorFlowInNode } from './peers/tfjs-node.ts';
 import { nativeContenders, removePool, torchContenders, writePool } from './remote.ts';
 import { report, summary } from './report.ts';
 import { nothing, type Results, type Skipped, toJson } from './results.ts';
@@ -107,8 +107,8 @@ async function findContenders(): Promise<Contender[]> {
   const sources: [what: string, find: () => Promise<Contender[]> | Contender[]][] = [
     ['native builds', nativeContenders],
     ['PyTorch', torchContenders],
-    ['TF.js, wasm', async () => [await tensorFlow('wasm')]],
-    ['TF.js, cpu', async () => [await tensorFlow('cpu')]],
+    ['TF.js, wasm', async () => [await tensorFlowInNode('wasm')]],
+    ['TF.js, cpu', async () => [await tensorFlowInNode('cpu')]],
     ['onnxruntime-node', () => [onnxRuntime('node')]],
     ['onnxruntime-web', () => [onnxRuntime('web')]],
   ];

@@ -86,7 +86,7 @@ async function warmUp(run: Run, { batch, warmUp }: Effort): Promise<number> {
 }
 
 /** The least step of the clock that was seen, in milliseconds. */
-const GRAIN = Math.min(
+export const GRAIN = Math.min(
   ...Array.from({ length: 20 }, () => {
     const start = performance.now();
     let now = start;

@@ -1,6 +1,5 @@
-// TensorFlow.js in this engine: losses.huberLoss, which at delta 1 is smooth L1 at beta 1.
+// TensorFlow.js: losses.huberLoss, which at delta 1 is smooth L1 at beta 1.
 
-import { createRequire } from 'node:module';
 import type { Contender, Run, Task } from '../contender.ts';
 import { loopOf } from '../contender.ts';
 
@@ -9,7 +8,7 @@ interface Tensor {
   dataSync(): Float32Array;
   dispose(): void;
 }
-interface TensorFlow {
+export interface TensorFlow {
   version: { tfjs: string };
   enableProdMode(): void;
   setBackend(name: string): Promise<boolean>;
@@ -23,20 +22,17 @@ interface TensorFlow {
   valueAndGrad(f: (x: Tensor) => Tensor): (x: Tensor) => { value: Tensor; grad: Tensor };
 }
 
-const require = createRequire(import.meta.url);
-
 /** Above this many elements a call takes so long, or needs so much memory, that it is left out. */
 const LARGEST = { cpu: 2 ** 20, wasm: 2 ** 24 };
 
-export async function tensorFlow(backend: 'cpu' | 'wasm'): Promise<Contender> {
-  const tf = require('@tensorflow/tfjs') as TensorFlow;
-  if (backend === 'wasm') require('@tensorflow/tfjs-backend-wasm');
+/** `tf` is the package, with the backend loaded. */
+export async function tensorFlow(tf: TensorFlow, backend: 'cpu' | 'wasm'): Promise<Contender> {
   // As one would ship it; it is also quieter.
   tf.enableProdMode();
   if (!(await tf.setBackend(backend))) throw new Error(`TF.js has no backend ${backend} here`);
 
   function prepare({ operation, n, windows, threads, pool }: Task): Run | string {
-    if (threads > 1) return 'one thread only, in Node';
+    if (threads > 1) return 'one thread only';
     if (n > LARGEST[backend]) return `left out above ${LARGEST[backend]} elements`;
     const places = Array.from({ length: windows }, (_, w) => ({
       input: tf.tensor1d(pool.input.slice(w * n, (w + 1) * n)),
