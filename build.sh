@@ -468,7 +468,7 @@ run_linters() {
   tsc -p tsconfig.json || fail "a type is wrong: see above"
   if have shellcheck; then
     say "shellcheck"
-    shellcheck build.sh .ci/run test/engines/run.sh test/engines/arm64.sh || fail "shellcheck complains: see above"
+    shellcheck build.sh .ci/run site/run.sh test/engines/run.sh test/engines/arm64.sh || fail "shellcheck complains: see above"
   fi
   say "no complaints"
 }
