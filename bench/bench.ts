@@ -12,6 +12,7 @@ import { writeCharts } from './charts.ts';
 import { type Contender, FAR } from './contender.ts';
 import { cost, sizeCurve } from './cost.ts';
 import { randomPool } from './data.ts';
+import { edge } from './edge.ts';
 import { engines } from './engines.ts';
 import { branchFree, naive, object, staged } from './javascript.ts';
 import { limit } from './limit.ts';
@@ -34,6 +35,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
   sizes: sizeCurve,
   accuracy,
   cost,
+  edge,
   engines,
 };
 const USUAL = Object.keys(SECTIONS)

@@ -10,7 +10,7 @@ import { buildSync } from 'esbuild';
 import { float32, free, SmoothL1Loss, setNumThreads } from 'smooth-l1';
 import { progress } from '../demo/progress.ts';
 import { unchecked } from './contender.ts';
-import { branchFreeForward } from './javascript.ts';
+import { branchFreeForward } from './loops.ts';
 import { regime } from './machine.ts';
 import { race } from './measure.ts';
 import { onnxModel } from './peers/onnx-model.ts';

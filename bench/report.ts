@@ -32,6 +32,7 @@ export function report(results: Results): string {
     ...coldStarts(results),
     ...bundles(results),
     ...engines(results),
+    ...edge(results),
     ...leftOut(results),
     '',
   ].join('\n\n');
@@ -230,6 +231,21 @@ function engines({ engines }: Results): string[] {
   });
   const title = `Engines: times as long as ${OURS} in the same engine`;
   return section(title, '', ['', '', ...columns], rows, 2);
+}
+
+function edge({ edge }: Results): string[] {
+  const sizes = [...new Set(edge.map(({ n }) => n))];
+  return section(
+    'At the edge',
+    'The worker of examples/edge in workerd, and the same with a JavaScript loop. From the start of a process to its first answer, and requests over HTTP on this machine for loss and gradient, one after the other, in milliseconds; for the loop, times as long.',
+    ['', 'script, bytes', 'first answer, ms', ...sizes.map((n) => `${short(n)} elements`)],
+    [...group(edge, ({ contender }) => contender)].map(([contender, rows]) => [
+      contender,
+      rows[0]!.bytes.toLocaleString('en'),
+      digits(rows[0]!.startMs),
+      ...rows.map(({ ns, ratio }) => digits(contender === OURS ? ns / 1e6 : ratio)),
+    ]),
+  );
 }
 
 /** Reasons that are the same for many tasks of a contender are told once. */

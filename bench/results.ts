@@ -65,6 +65,16 @@ export interface EngineRow extends Sample {
   readonly n: number;
 }
 
+/** A worker at the edge, asked over HTTP for a loss and its gradient. */
+export interface EdgeRow extends Sample {
+  readonly contender: string;
+  readonly n: number;
+  /** Milliseconds from the start of a process to its first answer, the median. */
+  readonly startMs: number;
+  /** Of the bundled script. */
+  readonly bytes: number;
+}
+
 export interface Skipped {
   readonly what: string;
   readonly why: string;
@@ -85,6 +95,7 @@ export interface Results {
   readonly cold: readonly ColdStart[];
   readonly bundles: readonly BundleSize[];
   readonly engines: readonly EngineRow[];
+  readonly edge: readonly EdgeRow[];
   readonly skipped: readonly Skipped[];
 }
 
@@ -99,6 +110,7 @@ export const nothing = {
   cold: [],
   bundles: [],
   engines: [],
+  edge: [],
 } satisfies Partial<Results>;
 
 /** The results as JSON: one row a line, and four digits, which is more than a round repeats. */
