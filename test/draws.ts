@@ -31,7 +31,7 @@ export const anyLength = fc.oneof(
 );
 
 /** How numbers are drawn: of any bits, or tame, so that no product of some overflows. */
-interface Style {
+export interface Style {
   words: fc.Arbitrary<number[]>;
   threshold: fc.Arbitrary<number>;
   numbers(words: Uint32Array, bound: number): Float32Array;
@@ -94,110 +94,114 @@ export function pair(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
 const layout = fc.constantFrom('none', 'none', 'number', 'full', 'perRow', 'perColumn');
 
 /** A call with any options that go together. */
-export function call(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> {
-  return fc
-    .record({
-      form,
-      threshold: style.threshold,
-      threshold_kind: fc.constantFrom('number', 'number', 'number', 'perColumn'),
-      tau,
-      tau_kind: fc.constantFrom('number', 'perColumn'),
-      words: style.words,
-      n: length,
-      divisorOfN: fc.nat(),
-      inside: layout,
-      outside: layout,
-      mask: fc.constantFrom('none', 'none', 'full', 'perRow', 'perColumn'),
-      upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
-      ignoreNaNTargets: fc.boolean(),
-      reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
-      divisor: fc.constantFrom<Call['divisor']>(
-        undefined,
-        'elements',
-        'rows',
-        'weights',
-        'nonzeroWeights',
-        'unmasked',
-        'unmaskedRows',
-        7.5,
-        0,
-      ),
-      minDivisor: fc.constantFrom(undefined, undefined, 0, 1, 1000),
-      onZeroDivisor: fc.constantFrom<Call['onZeroDivisor']>(undefined, 'nan', 'zero'),
-      scale: fc.constantFrom(undefined, 1, -0.5, 3),
-      accumulate: fc.boolean(),
-      allGradients: fc.boolean(),
-      allElements: fc.constantFrom(false, false, true),
-      old: fc.constantFrom(0, 0.75),
-      isPlain: fc.constantFrom(true, false, false, false),
-    })
-    .map((drawn) => {
-      const { form, n, words, reduction } = drawn;
-      const lengths = Array.from({ length: n || 3 }, (_, i) => i + 1).filter((k) => n % k === 0);
-      const rowLength = lengths[drawn.divisorOfN % lengths.length] as number;
-      const rows = n / rowLength;
+export const call = (style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> =>
+  drawn(style, length).map((drawn) => callOf(style, drawn));
 
-      const values = (role: number, count: number, bound = 2) =>
-        style.numbers(mix(words, role, count), bound);
-      const positive = (role: number, count: number) =>
-        values(role, count).map((x) => Math.abs(x) + 0.125);
-      const bytes = (role: number, count: number) =>
-        Uint8Array.from(mix(words, role, count), (w) => (w & 1 ? w >>> 24 : 0));
-      const laidOut = <T extends Float32Array | Uint8Array>(
-        kind: string,
-        make: (role: number, count: number) => T,
-        role: number,
-      ): Layout | undefined => {
-        if (kind === 'number') return make(role, 1)[0];
-        if (kind === 'full') return make(role, n);
-        if (kind === 'perRow') return { perRow: make(role, rows) };
-        if (kind === 'perColumn') return { perColumn: make(role, rowLength) };
-        return undefined;
-      };
+export type Drawn = ReturnType<typeof drawn> extends fc.Arbitrary<infer T> ? T : never;
 
-      const isMean = reduction === 'mean';
-      const divisor = isMean ? drawn.divisor : undefined;
-      const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
-      const outside = needsWeights && drawn.outside === 'none' ? 'full' : drawn.outside;
-      const isPerColumn = form !== 'l1' && drawn.threshold_kind === 'perColumn';
-      const hasTaus = form === 'quantileHuber' && drawn.tau_kind === 'perColumn';
-      const whole: Call = {
-        form,
-        threshold: isPerColumn ? values(0, rowLength).map(asThreshold) : drawn.threshold,
-        tau: hasTaus
-          ? Float32Array.from(bytes(8, rowLength), (byte) => (byte + 0.5) / 256)
-          : drawn.tau,
-        input: values(1, n, 4),
-        target: values(2, n, 4),
-        insideWeights: laidOut(drawn.inside, values, 3),
-        // Weights of both signs may have a sum of almost 0, by which nothing can be divided well.
-        outsideWeights: laidOut(outside, divisor === 'weights' ? positive : values, 4),
-        mask: laidOut(drawn.mask, bytes, 5),
-        gradOutput: laidOut(drawn.upstream, values, 6),
-        gradGradInput: values(7, n),
-        rowLength,
-        ignoreNaNTargets: drawn.ignoreNaNTargets,
-        reduction,
-        divisor,
-        minDivisor: isMean ? drawn.minDivisor : undefined,
-        onZeroDivisor: isMean ? drawn.onZeroDivisor : undefined,
-        scale: drawn.scale,
-        accumulate: drawn.accumulate,
-        allGradients: drawn.allGradients,
-        allElements: drawn.allElements,
-        old: drawn.old,
-      };
-      if (drawn.isPlain) return plainOf({ ...whole, tau: drawn.tau }, drawn.threshold);
-      const parts = [whole.insideWeights, whole.outsideWeights, whole.mask, whole.gradOutput];
-      const needsRows =
-        isPerColumn ||
-        hasTaus ||
-        reduction === 'rows' ||
-        divisor === 'rows' ||
-        divisor === 'unmaskedRows' ||
-        parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
-      return needsRows ? whole : { ...whole, rowLength: undefined };
-    });
+/** What a call is made of: numbers, words and names. */
+export const drawn = (style: Style, length: fc.Arbitrary<number>) =>
+  fc.record({
+    form,
+    threshold: style.threshold,
+    threshold_kind: fc.constantFrom('number', 'number', 'number', 'perColumn'),
+    tau,
+    tau_kind: fc.constantFrom('number', 'perColumn'),
+    words: style.words,
+    n: length,
+    divisorOfN: fc.nat(),
+    inside: layout,
+    outside: layout,
+    mask: fc.constantFrom('none', 'none', 'full', 'perRow', 'perColumn'),
+    upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
+    ignoreNaNTargets: fc.boolean(),
+    reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
+    divisor: fc.constantFrom<Call['divisor']>(
+      undefined,
+      'elements',
+      'rows',
+      'weights',
+      'nonzeroWeights',
+      'unmasked',
+      'unmaskedRows',
+      7.5,
+      0,
+    ),
+    minDivisor: fc.constantFrom(undefined, undefined, 0, 1, 1000),
+    onZeroDivisor: fc.constantFrom<Call['onZeroDivisor']>(undefined, 'nan', 'zero'),
+    scale: fc.constantFrom(undefined, 1, -0.5, 3),
+    accumulate: fc.boolean(),
+    allGradients: fc.boolean(),
+    allElements: fc.constantFrom(false, false, true),
+    old: fc.constantFrom(0, 0.75),
+    isPlain: fc.constantFrom(true, false, false, false),
+  });
+
+/** The call that is made of it. */
+export function callOf(style: Style, drawn: Drawn): Call {
+  const { form, n, words, reduction } = drawn;
+  const lengths = Array.from({ length: n || 3 }, (_, i) => i + 1).filter((k) => n % k === 0);
+  const rowLength = lengths[drawn.divisorOfN % lengths.length] as number;
+  const rows = n / rowLength;
+
+  const values = (role: number, count: number, bound = 2) =>
+    style.numbers(mix(words, role, count), bound);
+  const positive = (role: number, count: number) =>
+    values(role, count).map((x) => Math.abs(x) + 0.125);
+  const bytes = (role: number, count: number) =>
+    Uint8Array.from(mix(words, role, count), (w) => (w & 1 ? w >>> 24 : 0));
+  const laidOut = <T extends Float32Array | Uint8Array>(
+    kind: string,
+    make: (role: number, count: number) => T,
+    role: number,
+  ): Layout | undefined => {
+    if (kind === 'number') return make(role, 1)[0];
+    if (kind === 'full') return make(role, n);
+    if (kind === 'perRow') return { perRow: make(role, rows) };
+    if (kind === 'perColumn') return { perColumn: make(role, rowLength) };
+    return undefined;
+  };
+
+  const isMean = reduction === 'mean';
+  const divisor = isMean ? drawn.divisor : undefined;
+  const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
+  const outside = needsWeights && drawn.outside === 'none' ? 'full' : drawn.outside;
+  const isPerColumn = form !== 'l1' && drawn.threshold_kind === 'perColumn';
+  const hasTaus = form === 'quantileHuber' && drawn.tau_kind === 'perColumn';
+  const whole: Call = {
+    form,
+    threshold: isPerColumn ? values(0, rowLength).map(asThreshold) : drawn.threshold,
+    tau: hasTaus ? Float32Array.from(bytes(8, rowLength), (byte) => (byte + 0.5) / 256) : drawn.tau,
+    input: values(1, n, 4),
+    target: values(2, n, 4),
+    insideWeights: laidOut(drawn.inside, values, 3),
+    // Weights of both signs may have a sum of almost 0, by which nothing can be divided well.
+    outsideWeights: laidOut(outside, divisor === 'weights' ? positive : values, 4),
+    mask: laidOut(drawn.mask, bytes, 5),
+    gradOutput: laidOut(drawn.upstream, values, 6),
+    gradGradInput: values(7, n),
+    rowLength,
+    ignoreNaNTargets: drawn.ignoreNaNTargets,
+    reduction,
+    divisor,
+    minDivisor: isMean ? drawn.minDivisor : undefined,
+    onZeroDivisor: isMean ? drawn.onZeroDivisor : undefined,
+    scale: drawn.scale,
+    accumulate: drawn.accumulate,
+    allGradients: drawn.allGradients,
+    allElements: drawn.allElements,
+    old: drawn.old,
+  };
+  if (drawn.isPlain) return plainOf({ ...whole, tau: drawn.tau }, drawn.threshold);
+  const parts = [whole.insideWeights, whole.outsideWeights, whole.mask, whole.gradOutput];
+  const needsRows =
+    isPerColumn ||
+    hasTaus ||
+    reduction === 'rows' ||
+    divisor === 'rows' ||
+    divisor === 'unmaskedRows' ||
+    parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
+  return needsRows ? whole : { ...whole, rowLength: undefined };
 }
 
 /** What a call is left with that takes the shortest way. */

@@ -3,24 +3,9 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { backends, bits, fresh, type Package } from './backends.ts';
+import { exactSum } from './sums.ts';
 
 const { fround } = Math;
-
-/** A float as a multiple of 2^-149. */
-function units(value: number): bigint {
-  const word = new Uint32Array(Float32Array.of(value).buffer)[0] as number;
-  const exponent = (word >>> 23) & 255;
-  const mantissa = BigInt((word & 0x7fffff) | (exponent === 0 ? 0 : 0x800000));
-  const size = mantissa << BigInt(Math.max(exponent, 1) - 1);
-  return word >>> 31 ? -size : size;
-}
-
-/** The sum, rounded once: the language rounds a BigInt to the nearest number. */
-function sumOf(values: ArrayLike<number>): number {
-  let sum = 0n;
-  for (let i = 0; i < values.length; i++) sum += units(values[i] as number);
-  return Number(sum) * 2 ** -149;
-}
 
 const mulberry = (seed: number) => () => {
   seed = (seed + 0x6d2b79f5) | 0;
@@ -55,8 +40,8 @@ describe.each(backends)('%s', (_, smooth) => {
         const call = (more: object) =>
           smooth.l1Loss(put(smooth, input), put(smooth, target), { ...options, ...more } as object);
         const losses = call({ reduction: 'none' }) as unknown as Float32Array;
-        expect(call({ reduction: 'sum', sum: 'exact' })).toBe(sumOf(losses));
-        expect(call({ sum: 'exact', scale: 3 })).toBe(n ? (sumOf(losses) * 3) / n : NaN);
+        expect(call({ reduction: 'sum', sum: 'exact' })).toBe(exactSum(losses));
+        expect(call({ sum: 'exact', scale: 3 })).toBe(n ? (exactSum(losses) * 3) / n : NaN);
       }
     }
   });
@@ -90,7 +75,7 @@ describe.each(backends)('%s', (_, smooth) => {
         const all = { ...options, ...more } as object;
         const losses = loss(input, target, { ...all, reduction: 'none' });
         const exact = { ...all, reduction: 'sum', sum: 'exact' } as const;
-        expect(loss(input, target, exact)).toBe(sumOf(losses as unknown as Float32Array));
+        expect(loss(input, target, exact)).toBe(exactSum(losses as unknown as Float32Array));
         withGrad(input, target, grad, { ...all, reduction: 'sum' });
         const expected = bits(grad);
         grad.fill(0);
@@ -146,16 +131,16 @@ describe.each(backends)('%s', (_, smooth) => {
     ];
     const options = { weight, divisor: 'weights', sum: 'exact' } as const;
     const losses = smooth.l1Loss(input, target, { weight, reduction: 'none' });
-    const divisor = sumOf(weight);
-    expect(smooth.l1Loss(input, target, options)).toBe(sumOf(losses) / divisor);
-    expect(smooth.l1LossWithGrad(input, target, grad, options)).toBe(sumOf(losses) / divisor);
+    const divisor = exactSum(weight);
+    expect(smooth.l1Loss(input, target, options)).toBe(exactSum(losses) / divisor);
+    expect(smooth.l1LossWithGrad(input, target, grad, options)).toBe(exactSum(losses) / divisor);
     const scaled = smooth.l1LossBackward(1 / divisor, input, target, { weight, reduction: 'sum' });
     expect(bits(grad)).toBe(bits(scaled));
     expect(bits(smooth.l1LossBackward(1, input, target, options))).toBe(bits(scaled));
     for (const name of ['nonzeroWeights', 'unmasked', 'elements', 7] as const) {
       const count = name === 7 ? 7 : n;
       expect(smooth.l1Loss(input, target, { ...options, divisor: name })).toBe(
-        sumOf(losses) / count,
+        exactSum(losses) / count,
       );
     }
   });
@@ -168,7 +153,9 @@ describe.each(backends)('%s', (_, smooth) => {
     // From the kink on, each is |d| - delta; before, 0.
     const excess = values.map((x) => Math.max(fround(Math.abs(x) - 0.5), 0));
     const options = { delta: 0.5, reduction: 'sum', sum: 'exact' } as const;
-    expect(smooth.huberLossDeltaGrad(smooth.float32(values), target, options)).toBe(sumOf(excess));
+    expect(smooth.huberLossDeltaGrad(smooth.float32(values), target, options)).toBe(
+      exactSum(excess),
+    );
   });
 
   test('no order and no cut of the data changes a bit', () => {

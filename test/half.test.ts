@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { narrow } from '../ts/half.ts';
 import { backends, bits, type Package } from './backends.ts';
-import { type Call, rolesOf, run } from './calls.ts';
+import { type Call, rolesOf } from './calls.ts';
 import { anyBits, anyLength, call, pair, wide } from './draws.ts';
 import {
   type Any,
@@ -15,44 +15,8 @@ import {
   thrown,
   withArguments,
 } from './functions.ts';
-import { GuardedArrays } from './guarded.ts';
-import { expectSame } from './outcomes.ts';
-
-type Half = 'float16' | 'bfloat16';
-type Type = Half | 'float32';
-const HALVES = ['float16', 'bfloat16'] as const;
-const FORMATS = {
-  float16: { fraction: 10, bias: 15 },
-  bfloat16: { fraction: 7, bias: 127 },
-};
-
-/** The number that 16 bits stand for, from the definition of the format. */
-function numberOf(type: Half, word: number): number {
-  const { fraction, bias } = FORMATS[type];
-  const sign = word & 0x8000 ? -1 : 1;
-  const exponent = (word & 0x7fff) >> fraction;
-  const part = (word & ((1 << fraction) - 1)) / (1 << fraction);
-  if (exponent === 2 * bias + 1) return part ? NaN : sign * Infinity;
-  return sign * (exponent ? (1 + part) * 2 ** (exponent - bias) : part * 2 ** (1 - bias));
-}
-
-/** All 65,536 numbers of a type. */
-const all = new Map<Half, Float32Array>(
-  HALVES.map((type) => [type, Float32Array.from({ length: 65536 }, (_, i) => numberOf(type, i))]),
-);
-
-/** The bits of numbers that the type has. */
-const words = new Map<Half, Map<number, number>>(
-  HALVES.map((type) => [
-    type,
-    new Map(Array.from(all.get(type) as Float32Array, (x, i) => [x, i] as const).reverse()),
-  ]),
-);
-function wordsOf(type: Half, values: Float32Array): Uint16Array {
-  const known = words.get(type) as Map<number, number>;
-  // A Map takes -0 for 0.
-  return Uint16Array.from(values, (x) => (Object.is(x, -0) ? 0x8000 : (known.get(x) as number)));
-}
+import { all, HALVES, type Half, numberOf, rounded, type Type, wordsOf } from './halves.ts';
+import { expectSame, outcome } from './outcomes.ts';
 
 describe.each(HALVES)('%s', (type) => {
   const values = all.get(type) as Float32Array;
@@ -104,10 +68,6 @@ function halves(smooth: Package, type: Half, values: Float32Array, isInKernel = 
   bitsIn(array).set(wordsOf(type, values));
   return array;
 }
-
-/** Rounds values of a call to those of a type. */
-const rounded = (type: Type, values: Float32Array): Float32Array =>
-  type === 'float32' ? values : values.map((x) => numberOf(type, narrow(type, x)));
 
 describe.each(backends)('%s', (_, smooth) => {
   test.each(HALVES)('%s() makes zeros, and what it is given', (type) => {
@@ -176,19 +136,11 @@ describe.each(backends)('%s', (_, smooth) => {
           target: rounded(targetType, call.target),
         };
         for (const role of rolesOf(call)) {
-          using plain = new GuardedArrays(smooth, true);
-          const right = run(smooth, role, rightCall, plain.put);
-          using yard = new GuardedArrays(smooth, isInKernel, shift);
-          const ofType: { [name: string]: Type } = { input: inputType, target: targetType };
-          const options: Any = {};
-          const put: Any = (name: string, values: Float32Array, isOutput?: boolean) => {
-            const type = ofType[name] ?? 'float32';
-            if (type === 'float32') return yard.put(name, values, isOutput);
-            options[`${name}Type`] = type;
-            return yard.put(name, wordsOf(type as Half, values) as Any);
-          };
-          expectSame(run(smooth, role, rightCall, put, options), right);
-          yard.check();
+          const types = { input: inputType, target: targetType };
+          expectSame(
+            outcome(smooth, role, rightCall, { inKernel: isInKernel, shift, types }),
+            outcome(smooth, role, rightCall, { inKernel: true }),
+          );
         }
       }),
       { seed: 1, numRuns: 150, includeErrorInReport: true },

@@ -2,9 +2,10 @@
 // bit, with the oracle within the errors of f32.
 import { expect } from 'vitest';
 import type { Package } from './backends.ts';
-import { type Call, type Results, rolesOf, run } from './calls.ts';
+import { type Call, type Put, type Results, rolesOf, run } from './calls.ts';
 import type { Role } from './functions.ts';
 import { GuardedArrays } from './guarded.ts';
+import { type Type, wordsOf } from './halves.ts';
 import { oracle, type Result } from './oracle.ts';
 import { matches } from './vectors/format.ts';
 
@@ -118,6 +119,10 @@ export interface Where {
   shift?: number;
   /** Results in the place of inputs. */
   shared?: { [output: string]: string };
+  /** What type the elements of `input` and `target` have; their values must have it. */
+  types?: { [input: string]: Type };
+  /** Options beside those of the call. */
+  options?: Record<string, unknown>;
 }
 export const inKernel: Where = { inKernel: true };
 export const elsewhere: Where = { inKernel: false };
@@ -125,7 +130,19 @@ export const elsewhere: Where = { inKernel: false };
 /** What one function gives for a call. Fails if it touches anything beside its results. */
 export function outcome(smooth: Package, role: Role, call: Call, where: Where): Results {
   using arrays = new GuardedArrays(smooth, where.inKernel, where.shift);
-  const results = run(smooth, role, call, arrays.sharing(where.shared ?? {}));
+  const put = arrays.sharing(where.shared ?? {});
+  const { types = {} } = where;
+  const typed: Put = (name, values, isOutput) => {
+    const type = types[name] ?? 'float32';
+    return put(
+      name,
+      type === 'float32' ? values : (wordsOf(type, values as Float32Array) as never),
+      isOutput,
+    );
+  };
+  const options = { ...where.options };
+  for (const [name, type] of Object.entries(types)) options[`${name}Type`] = type;
+  const results = run(smooth, role, call, typed, options);
   arrays.check();
   return Object.fromEntries(
     Object.entries(results).map(([output, x]) => [output, typeof x === 'number' ? x : x.slice()]),

@@ -29,6 +29,7 @@ import {
   outcomes,
   type Where,
 } from './outcomes.ts';
+import { LEAF, PIECE, sumInOrder } from './sums.ts';
 
 const seed = Number(process.env.SEED ?? 1);
 const longer = Number(process.env.RUNS ?? 1);
@@ -43,9 +44,6 @@ function check<T>(runs: number, drawn: fc.Arbitrary<T>, property: (value: T) => 
     interruptAfterTimeLimit: 30_000 * longer,
   });
 }
-
-const PIECE = 8192;
-const LEAF = 1024;
 
 /** A call of any length: the same in each run. */
 function sample(n: number, more: Partial<Call> = {}): Call {
@@ -113,33 +111,6 @@ const OUTPUTS = [
 
 /** No option of a mean. */
 const noMean = { divisor: undefined, minDivisor: undefined, onZeroDivisor: undefined };
-
-/** The order: 16 lanes in f32 for a leaf, the lanes in pairs in f64, leaves, then pieces. */
-function sumInOrder(losses: Float32Array): number {
-  const { fround } = Math;
-  let total = 0;
-  for (let piece = 0; piece < losses.length; piece += PIECE) {
-    const end = Math.min(piece + PIECE, losses.length);
-    let sum = 0;
-    for (let leaf = piece; leaf < end; leaf += LEAF) {
-      const lanes = new Float32Array(16);
-      for (let i = leaf; i < Math.min(leaf + LEAF, end); i++)
-        lanes[i % 16] = fround((lanes[i % 16] as number) + (losses[i] as number));
-      const [a, b, c, d] = [0, 4, 8, 12].map((v) => {
-        const [w, x, y, z] = lanes.subarray(v, v + 4) as unknown as [
-          number,
-          number,
-          number,
-          number,
-        ];
-        return w + x + (y + z);
-      }) as [number, number, number, number];
-      sum += a + b + (c + d);
-    }
-    total += sum;
-  }
-  return total;
-}
 
 /** Rows of any length, with a positive weight for each row, or for each column. */
 const rowCalls = new Map(
