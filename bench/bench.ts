@@ -24,13 +24,14 @@ import { nativeContenders, removePool, torchContenders, writePool } from './remo
 import { report, summary } from './report.ts';
 import { nothing, type Results, type Skipped, toJson } from './results.ts';
 import type { Section } from './section.ts';
-import { speed, threads, weightsAndMasks } from './speed.ts';
+import { besidePlain, exactBesideFast, speed, threads } from './speed.ts';
 
 /** In the order in which they run. */
 const SECTIONS: Readonly<Record<string, Section>> = {
   speed,
   threads,
-  paths: weightsAndMasks,
+  paths: besidePlain,
+  exact: exactBesideFast,
   calls,
   sizes: sizeCurve,
   accuracy,

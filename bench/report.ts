@@ -26,6 +26,7 @@ export function report(results: Results): string {
     ...threads(results),
     ...goals(results),
     ...weights(results),
+    ...exactSums(results),
     ...calls(results),
     ...lengths(results),
     ...accuracy(results),
@@ -130,7 +131,7 @@ function goals(results: Results): string[] {
 
 function weights({ paths }: Results): string[] {
   return section(
-    'Weights and masks, beside the plain call',
+    'Weights, masks and inputs of 16 bits, beside the plain call',
     '',
     ['path', 'operation', 'elements', 'fits', 'times plain', 'share of bytes', 'ns/element'],
     paths.map(({ contender, operation, n, regime, ratio, ns }) => [
@@ -141,6 +142,24 @@ function weights({ paths }: Results): string[] {
       digits(ratio),
       digits(shareOfBytes(contender, operation)),
       digits(ns / n),
+    ]),
+    2,
+  );
+}
+
+function exactSums({ exact }: Results): string[] {
+  return section(
+    'Exact sums, beside the fast sum',
+    `${DESCRIPTION.random}. An element takes 8 bytes forward; fused 12, and 16 out of the second-level cache.`,
+    ['', 'operation', 'elements', 'threads', 'fits', 'times fast', 'ns/element'],
+    exact.map((row) => [
+      row.contender,
+      row.operation,
+      short(row.n),
+      String(row.threads),
+      row.regime,
+      ratioWithSpread(row),
+      digits(row.ns / row.n),
     ]),
     2,
   );

@@ -87,8 +87,10 @@ export interface Results {
   readonly speed: readonly Row[];
   /** All threads, and one thread of this package as a measure. */
   readonly threaded: readonly Row[];
-  /** Weighted and masked calls beside the plain one. */
+  /** Weighted and masked calls, and inputs of 16 bits, beside the plain call. */
   readonly paths: readonly Row[];
+  /** Exact sums beside fast ones, with one thread and with two. */
+  readonly exact: readonly Row[];
   readonly calls: readonly CallRow[];
   readonly sizes: readonly SizeRow[];
   readonly accuracy: readonly AccuracyRow[];
@@ -104,6 +106,7 @@ export const nothing = {
   speed: [],
   threaded: [],
   paths: [],
+  exact: [],
   calls: [],
   sizes: [],
   accuracy: [],

@@ -4,6 +4,7 @@ import { progress } from '../demo/progress.ts';
 import { mustBeRight } from './check.ts';
 import { type Contender, OPERATIONS, type Run, type Task } from './contender.ts';
 import { type Data, type Pool, sortedPool } from './data.ts';
+import { exactSums } from './exact.ts';
 import { flightsPool } from './flights.ts';
 import { branchFree, naive, object, staged } from './javascript.ts';
 import { regime } from './machine.ts';
@@ -40,10 +41,29 @@ export const threads: Section = async (setup) => {
   return { threaded: await hold('threads', races, setup) };
 };
 
-/** Weighted and masked calls beside the plain one. */
-export const weightsAndMasks: Section = async (setup) => {
-  const sizes = setup.isQuick ? [2 ** 16, 2 ** 20] : [2 ** 16, 2 ** 20, 2 ** 24];
-  return { paths: await hold('paths', racesOf(paths, sizes, setup.pool), setup) };
+/** In the second-level cache, beyond it, and in memory. */
+const sizesOf = ({ isQuick }: Setup) =>
+  isQuick ? [2 ** 16, 2 ** 20] : [2 ** 16, 2 ** 20, 2 ** 24];
+
+/** Weighted and masked calls, and inputs of 16 bits, beside the plain call. */
+export const besidePlain: Section = async (setup) => {
+  return { paths: await hold('paths', racesOf(paths, sizesOf(setup), setup.pool), setup) };
+};
+
+/** Exact sums beside fast ones, with one thread and with two. */
+export const exactBesideFast: Section = async (setup) => {
+  const threads = Math.min(2, setup.machine.cores);
+  const races = [...new Set([1, threads])].flatMap((threads) =>
+    racesOf(
+      exactSums.slice(0, threads > 1 ? 2 : undefined),
+      sizesOf(setup),
+      setup.pool,
+      'random',
+      threads,
+    ),
+  );
+  const held = races.filter(({ operation }) => operation !== 'backward');
+  return { exact: await hold('exact', held, setup) };
 };
 
 function racesOf(

@@ -1,7 +1,8 @@
 // What this package wants to reach, beside what a run measured.
 
 import type { Operation } from './contender.ts';
-import { shareOfBytes } from './paths.ts';
+import { exact as exactSum } from './exact.ts';
+import { converted, shareOfBytes } from './paths.ts';
 import { OURS, type Results, type Row, short } from './results.ts';
 
 export interface Verdict {
@@ -17,7 +18,7 @@ interface Found {
 }
 
 /** The targets that the run has measured. */
-export function targets({ speed, threaded, paths, machine }: Results): Verdict[] {
+export function targets({ speed, threaded, paths, exact, machine }: Results): Verdict[] {
   /** Rows of a contender whose name begins so, with random residuals and one thread by default. */
   function rows(name: string, operation: Operation, also: Partial<Row> = {}): Row[] {
     const wanted = { data: 'random', threads: 1, operation, ...also };
@@ -137,6 +138,42 @@ export function targets({ speed, threaded, paths, machine }: Results): Verdict[]
       own && free ? [{ value: free.ratio / own.ratio, where }] : [],
     );
   }
+  for (const [operation, threads, n, limit] of [
+    ['forward', 1, 2 ** 16, 2.2],
+    ['forward', 1, 2 ** 24, 1.15],
+    ['forward', 2, 2 ** 24, 1.05],
+    ['fused', 1, 2 ** 16, 1.8],
+    ['fused', 1, 2 ** 24, 1.1],
+    ['fused', 2, 2 ** 24, 1.05],
+  ] as const) {
+    const rows = exact.filter(
+      (row) =>
+        row.contender === exactSum.name &&
+        row.operation === operation &&
+        row.threads === threads &&
+        row.n === n,
+    );
+    const own = threads > 1 ? `${threads} threads` : 'one thread';
+    atMost(
+      `exact, ${operation}, ${short(n)}, ${own}: ${limit} times the fast sum`,
+      limit,
+      ratios(rows),
+    );
+  }
+  for (const [half, limit] of [
+    ['bfloat16', 0.7],
+    ['float16', 1],
+  ] as const) {
+    const ratioOf = (name: string) =>
+      paths.find(
+        (row) => row.contender === name && row.operation === 'forward' && row.n === 2 ** 24,
+      )?.ratio;
+    const [own, other] = [ratioOf(`${half} inputs`), ratioOf(converted(half))];
+    if (own === undefined || other === undefined) continue;
+    const where = 'forward, 16M';
+    atMost(`${half}, forward, 16M: ${limit} times float32`, limit, [{ value: own, where }]);
+    atLeast(`${half}, forward, 16M: 8 times converting first`, 8, [{ value: other / own, where }]);
+  }
   for (const name of new Set(paths.map(({ contender }) => contender))) {
     const found = paths
       .filter(({ contender }) => contender === name && contender !== 'plain')
@@ -144,7 +181,8 @@ export function targets({ speed, threaded, paths, machine }: Results): Verdict[]
         value: row.ratio / shareOfBytes(name, row.operation),
         where: `${row.operation}, ${short(row.n)}`,
       }));
-    if (name !== 'plain') atMost(`${name}: within 10 % of its bytes' share`, 1.1, found);
+    if (name !== 'plain' && !name.includes('float'))
+      atMost(`${name}: within 10 % of its bytes' share`, 1.1, found);
   }
   return verdicts;
 }
