@@ -7,6 +7,11 @@
 #   ./build.sh wheel   that, then the Python package in target/wheel, from python/
 #   ./build.sh scale   that, then its tests with Ray and Spark, and ruff; skipped where there is no Python
 #   ./build.sh miri    the Rust tests under Miri, which looks for undefined behaviour
+#   ./build.sh verify [PACKAGE]
+#                      builds a copy of the sources at another path, and compares each file with dist/
+#                      here, or with a package of that version (node_modules/smooth-l1)
+#   ./build.sh audit [--offline]
+#                      what is known against the crates and npm packages that are built with
 #
 # The Rust tools are built once and kept outside the tree, for every clone: in SMOOTH_L1_CACHE, else
 # in ~/.cache/smooth-l1.
@@ -16,6 +21,7 @@ WASM_PACK=0.15.0
 WASM_BINDGEN=0.2.127 # the version of the crate in Cargo.toml
 RUST=86              # Rust 1.86 is the oldest that wasm-bindgen-cli takes
 NODE=20.19
+CARGO_DENY=0.20.2 # takes Rust 1.88, which only audits need
 PYTHON=3.11 # what the newest NumPy takes; the package itself takes 3.10
 TARGET=wasm32-unknown-unknown
 
@@ -28,8 +34,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 task=${1:-build}
 case $task in
-build | test | lint | wheel | scale | miri) ;;
-*) fail "'$task' is not a task: give none, test, lint, wheel, scale or miri" ;;
+build | test | lint | wheel | scale | miri | verify | audit) ;;
+*) fail "'$task' is not a task: give none, test, lint, wheel, scale, miri, verify or audit" ;;
 esac
 cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set SMOOTH_L1_CACHE}/.cache}/smooth-l1}
 mkdir -p "$cache" || fail "cannot write to $cache: set SMOOTH_L1_CACHE to another directory"
@@ -331,6 +337,10 @@ bundle() {
   done
   cp target/worker.js dist/worker.js
 }
+sums() {
+  (cd dist && find . -type f ! -name SHA256SUMS | cut -c 3- | LC_ALL=C sort | xargs "${sha[@]}") >target/SHA256SUMS
+  mv target/SHA256SUMS dist/SHA256SUMS
+}
 build() {
   local now built=
   lock 8 target/build.lock
@@ -356,6 +366,7 @@ build() {
     say "checking the wrapper's types (tsc), bundling it (esbuild)"
     declarations || fail "the wrapper does not fit its types or the kernel's: see above"
     bundle
+    sums
     printf %s "$now" >target/wrapper.print
   fi
   [ -n "$built" ] || say "nothing to build"
@@ -480,15 +491,51 @@ run_miri() {
   MIRIFLAGS=${MIRIFLAGS:--Zmiri-disable-isolation} cargo +nightly miri test --locked
 }
 
-if [ "$task" = miri ]; then
+run_verify() {
+  local package=${1:-.} copy=$cache/verify.part.$$
+  [ -e "$package/dist/SHA256SUMS" ] || fail "$package has no dist/SHA256SUMS: give the folder of the package"
+  mkdir "$copy"
+  git ls-files -z --cached --others --exclude-standard | tar --null -T - -cf - | tar -xf - -C "$copy"
+  step "building the same sources at $copy" "" bash "$copy/build.sh"
+  (cd "$package/dist" && "${sha[@]}" -c SHA256SUMS >/dev/null) || fail "$package/dist has not the files of its SHA256SUMS"
+  diff "$package/dist/SHA256SUMS" "$copy/dist/SHA256SUMS" ||
+    fail "these files differ. Other versions of Rust make other modules: here it is $(rustc --version)"
+  say "the same bits: $(grep -c . "$copy/dist/SHA256SUMS") files, built by $(rustc --version)"
+}
+
+run_audit() {
+  setup_npm
+  setup_rust
+  setup_tool cargo-deny $CARGO_DENY cargo-deny
+  [ ! -d "$cache/build" ] || locked rm -rf "$cache/build"
+  say "cargo-deny: licenses, sources, duplicates"
+  cargo-deny check bans licenses sources || fail "a crate is not what deny.toml accepts: see above"
+  if [ "${1:-}" = --offline ]; then
+    say "nobody was asked for advisories, on crates or on npm packages (--offline)"
+    return
+  fi
+  say "cargo-deny: advisories"
+  cargo-deny check advisories || fail "there are advisories, or nobody to ask: see above. The rest: npm run audit -- --offline"
+  say "npm audit"
+  npm audit || fail "there are advisories, or nobody to ask: see above"
+}
+
+case $task in
+miri)
   run_miri
   exit
-fi
+  ;;
+audit)
+  run_audit "${2:-}"
+  exit
+  ;;
+esac
 export PATH="$PWD/node_modules/.bin:$PATH"
 build
 case $task in
 test) run_tests ;;
 lint) run_linters ;;
+verify) run_verify "${2:-}" ;;
 wheel) build_wheel ;;
 scale) run_scale ;;
 esac

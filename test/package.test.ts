@@ -1,5 +1,6 @@
 // The package as it is published: its files, its entries, its types, and what importing it does.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
@@ -65,6 +66,7 @@ describe('files', () => {
         'README.md',
         'dist/arrow.d.cts',
         'dist/arrow.d.ts',
+        'dist/SHA256SUMS',
         'dist/index.d.cts',
         'dist/index.d.ts',
         'dist/tfjs.d.cts',
@@ -76,6 +78,15 @@ describe('files', () => {
         'package.json',
       ].sort(),
     );
+  });
+
+  test('SHA256SUMS has the digest of each other file of dist', () => {
+    const names = packed.filter((file) => file.startsWith('dist/') && file !== 'dist/SHA256SUMS');
+    const lines = names.sort().map((file) => {
+      const digest = createHash('sha256').update(readFileSync(root + file));
+      return `${digest.digest('hex')}  ${file.slice('dist/'.length)}\n`;
+    });
+    expect(read('dist/SHA256SUMS')).toBe(lines.join(''));
   });
 
   test('publint has nothing to say', () => {
