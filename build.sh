@@ -300,6 +300,7 @@ END
 }
 declarations() {
   find dist -type f ! -name '*.wasm' -exec rm -f {} +
+  rm -rf dist/cli
   tsc -p tsconfig.build.json --noEmit false --declaration --emitDeclarationOnly --outDir target/declarations
   # One file with the public names alone.
   dts-bundle-generator --silent --no-check --export-referenced-types=false --project tsconfig.build.json \
@@ -336,6 +337,18 @@ bundle() {
     done
   done
   cp target/worker.js dist/worker.js
+  command_line
+}
+# The command and, in files of their own, what it loads when a file needs it: libraries are in them, so that the
+# package needs no other. It imports the package's main entry.
+command_line() {
+  # CommonJS libraries ask for Node's modules by require.
+  local banner='import{createRequire}from"node:module";const require=createRequire(import.meta.url);'
+  esbuild cli=cli/main.ts --bundle --splitting --minify --legal-comments=none --format=esm --platform=node \
+    --target=node$NODE --alias:#core=smooth-l1 --external:smooth-l1 --banner:js="$banner" --log-level=warning \
+    --outdir=dist '--chunk-names=cli/[name]-[hash]' --metafile=target/cli.json
+  chmod +x dist/cli.js
+  node cli/licences.mjs target/cli.json >dist/cli/LICENCES.txt
 }
 sums() {
   (cd dist && find . -type f ! -name SHA256SUMS | cut -c 3- | LC_ALL=C sort | xargs "${sha[@]}") >target/SHA256SUMS
@@ -359,8 +372,8 @@ build() {
     printf %s "$now" >target/kernel.print
   fi
   worker_script
-  now=$(print_of ts tsconfig.json tsconfig.build.json package.json package-lock.json build.sh)
-  if ! { fresh wrapper "$now" && [ -e dist/index.js ] && [ -e dist/index.d.ts ]; }; then
+  now=$(print_of ts cli tsconfig.json tsconfig.build.json package.json package-lock.json build.sh)
+  if ! { fresh wrapper "$now" && [ -e dist/index.js ] && [ -e dist/index.d.ts ] && [ -e dist/cli.js ]; }; then
     built=1
     rm -f target/wrapper.print
     say "checking the wrapper's types (tsc), bundling it (esbuild)"

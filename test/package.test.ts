@@ -1,7 +1,7 @@
 // The package as it is published: its files, its entries, its types, and what importing it does.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -36,6 +36,8 @@ const [pack] = JSON.parse(
 );
 const packed: string[] = pack.files.map((file: { path: string }) => file.path);
 const tarball = `${folder}/${pack.filename}`;
+/** What the command line loads when it needs it. */
+const CHUNK = /^dist\/cli\/[\w-]+\.js$/;
 
 /** What a tool of the package's own dependencies prints. */
 function tool(name: string, ...args: string[]): string {
@@ -59,7 +61,7 @@ function run(script: string, ...flags: string[]): string {
 
 describe('files', () => {
   test('what ships is this, and nothing else', () => {
-    expect(packed.sort()).toEqual(
+    expect(packed.filter((file) => !CHUNK.test(file)).sort()).toEqual(
       [
         'CHANGELOG.md',
         'LICENSE',
@@ -67,6 +69,8 @@ describe('files', () => {
         'dist/arrow.d.cts',
         'dist/arrow.d.ts',
         'dist/SHA256SUMS',
+        'dist/cli.js',
+        'dist/cli/LICENCES.txt',
         'dist/index.d.cts',
         'dist/index.d.ts',
         'dist/tfjs.d.cts',
@@ -87,6 +91,36 @@ describe('files', () => {
       return `${digest.digest('hex')}  ${file.slice('dist/'.length)}\n`;
     });
     expect(read('dist/SHA256SUMS')).toBe(lines.join(''));
+  });
+
+  test('the command runs from the packed package alone, and has the licences of what is in it', () => {
+    const home = `${folder}/app/node_modules`;
+    mkdirSync(home, { recursive: true });
+    execFileSync('tar', ['xzf', tarball, '-C', home]);
+    renameSync(`${home}/package`, `${home}/smooth-l1`);
+    const files = [
+      't.npy',
+      'zstd.parquet:p',
+      'lz4.feather:p',
+      'deflated.npz:p',
+      'tensors.safetensors:p',
+    ];
+    for (const file of files) {
+      const [a, b] = [file, file.replace('t.npy', '[t].npy')].map((each) => `test/files/${each}`);
+      const args = [manifest.bin['smooth-l1'], a as string, b as string];
+      const command = [`${home}/smooth-l1/${args.shift()}`, ...args];
+      expect(execFileSync(process.execPath, command, { cwd: root, encoding: 'utf8' })).toBe('0\n');
+    }
+    const licences = readFileSync(`${home}/smooth-l1/dist/cli/LICENCES.txt`, 'utf8');
+    for (const name of [
+      'yauzl',
+      'hyparquet',
+      '@uwdata/flechette',
+      'lz4js',
+      'tinyglobby',
+      'cli-progress',
+    ])
+      expect(licences).toContain(`\n${name} `);
   });
 
   test('publint has nothing to say', () => {
