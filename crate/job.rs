@@ -80,6 +80,14 @@ pub mod want {
     pub const EXACT: u32 = 512;
 }
 
+/// Targets that mean "missing": a set of bits.
+pub mod ignore {
+    /// Those that are NaN.
+    pub const NAN: u32 = 1;
+    /// Those that equal a number.
+    pub const VALUE: u32 = 2;
+}
+
 /// What is added to [`Totals::count`](crate::tiles::Totals), for every element that is not masked.
 pub mod count {
     pub const NOTHING: u32 = 0;
@@ -98,7 +106,7 @@ pub mod shape {
     pub const PLAIN: u32 = 0;
     /// `INSIDE` or `OUTSIDE` is not the number 1.
     pub const WEIGHTED: u32 = 1;
-    /// There is a `MASK`, or `ignore_nan` is set.
+    /// There is a `MASK`, or the job [ignores](super::Job::ignores) targets.
     pub const MASKED: u32 = 2;
     /// `pre` is not 1.
     pub const SCALED: u32 = 4;
@@ -145,8 +153,10 @@ pub struct Job {
     pub count: u32,
     /// Not 0: gradients are added to what their arrays hold.
     pub accumulate: u32,
-    /// Not 0: elements whose target is NaN are masked.
-    pub ignore_nan: u32,
+    /// A set of [`ignore`]: elements with such a target are masked.
+    pub ignore: u32,
+    /// With [`ignore::VALUE`], what such a target equals; otherwise NaN.
+    pub ignore_value: f32,
     pub pre: f32,
     pub inv: f32,
     /// Not -0.
@@ -175,6 +185,11 @@ pub struct Job {
 }
 
 impl Job {
+    /// Whether some targets mean that an element is masked.
+    pub fn ignores(&self) -> bool {
+        self.ignore != 0
+    }
+
     /// The [`shape`] that follows from the other fields. Of pointers it matters only which results are
     /// null, so it stays the same while a call moves through its arrays.
     pub fn required_shape(&self) -> u32 {
@@ -194,7 +209,7 @@ impl Job {
             self.want & want::UPSTREAM != 0 && layout_of(operand::UPSTREAM) != layout::FULL;
         let bit = |is: bool, bit: u32| if is { bit } else { 0 };
         bit(is_weight(operand::INSIDE) || is_weight(operand::OUTSIDE), shape::WEIGHTED)
-            | bit(layout_of(operand::MASK) != layout::NUMBER || self.ignore_nan != 0, shape::MASKED)
+            | bit(layout_of(operand::MASK) != layout::NUMBER || self.ignores(), shape::MASKED)
             | bit(!has_columns && self.pre != 1.0, shape::SCALED)
             | bit(
                 has_columns || self.lim == f32::INFINITY || self.want & want::ROBUST != 0,

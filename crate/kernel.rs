@@ -109,9 +109,7 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
         // A detector's head, or a padded batch: a mask, and one weight.
         (want, shape::WEIGHTED_MASKED)
-            if want & !want::GRAD == want::SUM
-                && job.ignore_nan == 0
-                && body_of(job) & ONE_WEIGHT != 0 =>
+            if want & !want::GRAD == want::SUM && body_of(job) & ONE_WEIGHT != 0 =>
         {
             pass!(4, SUM_GRAD, shape::WEIGHTED_MASKED)
         }
@@ -137,7 +135,6 @@ struct Splat<L> {
     robust_scale: L,
     grad_scale: L,
     shift: L,
-    ignores_nan: bool,
 }
 
 impl<L: Lanes> Splat<L> {
@@ -165,7 +162,6 @@ impl<L: Lanes> Splat<L> {
             robust_scale: number(!is_own, &job.scale),
             grad_scale: number(true, &job.grad_scale),
             shift: number(!is_own, &job.shift),
-            ignores_nan: job.ignore_nan != 0,
         }
     }
 }
@@ -234,7 +230,7 @@ unsafe fn pass<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         }
         let mut sums = [L::splat(0.0); UNROLL];
         let ahead = if n - done > LEAF + AHEAD { AHEAD } else { 0 };
-        each_part(job, at, len, leaf, body, work, |leaf, end| {
+        each_part::<L>(job, at, len, leaf, body, work, |leaf, end| {
             macro_rules! steps {
                 ($shape:expr) => {{
                     let splat = Splat::new::<WANT, { $shape }>(job);
@@ -374,7 +370,7 @@ unsafe fn sum_halves<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Wor
 /// # Safety
 /// As for [`run`]; `leaf` is that of `at .. at + len`.
 #[inline(always)]
-unsafe fn each_part(
+unsafe fn each_part<L: Lanes>(
     job: &Job,
     at: usize,
     len: usize,
@@ -392,7 +388,7 @@ unsafe fn each_part(
             break;
         }
         is_last = true;
-        pad(job, at, end, tail, shape, work);
+        pad::<L>(job, at, end, tail, shape, work);
         leaf = (*work).padded;
         end = STEP;
     }
@@ -438,12 +434,7 @@ unsafe fn step<L: Lanes, const U: usize, const WANT: u32, const SHAPE: u32>(
         [one; U]
     };
     let upstream = if want & want::UPSTREAM != 0 { read(operand::UPSTREAM) } else { [one; U] };
-    let masked: [L; U] = if is_masked {
-        let zero: [L; U] = load_mask(leaf.mask, i);
-        if !is_both && splat.ignores_nan { each(|j| zero[j].or(y[j].nan())) } else { zero }
-    } else {
-        [L::splat(0.0); U]
-    };
+    let masked: [L; U] = if is_masked { load_mask(leaf.mask, i) } else { [L::splat(0.0); U] };
     let mut curve = [splat.curve; U];
     if SHAPE & shape::COLUMNS != 0 {
         let read = |index: usize| -> [L; U] { load(leaf.operands[operand::CURVES + index], i) };
@@ -686,7 +677,7 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, done: usize, work: 
     let is_exact = job.count == count::EXACT_WEIGHTS;
     let values = losses_of(work);
     let mut place = values;
-    each_part(job, at, len, (*work).leaf, COUNTED, work, |leaf, end| {
+    each_part::<L>(job, at, len, (*work).leaf, COUNTED, work, |leaf, end| {
         let mut i = 0;
         while i != end {
             let [mut value]: [L; 1] = if job.count == count::UNMASKED {
@@ -697,11 +688,7 @@ unsafe fn counts<L: Lanes>(job: &Job, at: usize, len: usize, done: usize, work: 
             if job.count == count::NONZERO {
                 value = L::splat(1.0).drop(value.eq(L::splat(0.0)));
             }
-            let [mut masked]: [L; 1] = load_mask(leaf.mask, i);
-            if job.ignore_nan != 0 {
-                let [y]: [L; 1] = load(leaf.operands[operand::TARGET], i);
-                masked = masked.or(y.nan());
-            }
+            let [masked]: [L; 1] = load_mask(leaf.mask, i);
             let value = value.drop(masked);
             if is_exact {
                 value.store(place);

@@ -42,6 +42,10 @@ pub trait Lanes: Copy {
     /// # Safety
     /// `p` is valid for reading.
     unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self;
+    /// Copies bytes, with 0 where these masks are set.
+    /// # Safety
+    /// `from` is valid for reading, `to` for writing.
+    unsafe fn drop_bytes(masks: [Self; 4], from: *const [u8; 4 * LANES], to: *mut [u8; 4 * LANES]);
     fn or(self, mask: Self) -> Self;
     /// The lanes, with +0 where the mask is set.
     fn drop(self, mask: Self) -> Self;
@@ -197,6 +201,12 @@ mod wasm {
             i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes))
         }
         #[inline(always)]
+        unsafe fn drop_bytes([a, b, c, d]: [Self; 4], from: *const [u8; 16], to: *mut [u8; 16]) {
+            let (low, high) = (i16x8_narrow_i32x4(a, b), i16x8_narrow_i32x4(c, d));
+            let kept = v128_andnot(v128_load(from.cast()), i8x16_narrow_i16x8(low, high));
+            v128_store(to.cast(), kept);
+        }
+        #[inline(always)]
         fn or(self, mask: Self) -> Self {
             v128_or(self, mask)
         }
@@ -342,6 +352,12 @@ impl Lanes for [f32; LANES] {
     }
     unsafe fn zero_byte4(p: *const [u8; LANES]) -> Self {
         mask(p.read().map(|byte| byte == 0))
+    }
+    unsafe fn drop_bytes(masks: [Self; 4], from: *const [u8; 16], to: *mut [u8; 16]) {
+        let bytes = from.read();
+        to.write(core::array::from_fn(|i| {
+            if masks[i / LANES][i % LANES].to_bits() == 0 { bytes[i] } else { 0 }
+        }));
     }
     fn or(self, mask: Self) -> Self {
         bitwise(self, mask, |a, b| a | b)

@@ -117,6 +117,7 @@ function layoutOfJob() {
     ['The index of each result.', 'result', result],
     [undefined, 'want', constantsOf(job, 'want')],
     [undefined, 'count', constantsOf(job, 'count')],
+    [undefined, 'ignore', constantsOf(job, 'ignore')],
     ['Elements that are added up in lanes of f32.', 'LEAF', leaf],
     [
       'Elements whose leaves are added up before their sum joins the total; what a thread or a copy takes at a time. A run starts at a piece.',

@@ -7,7 +7,7 @@
 use core::mem::offset_of;
 
 use crate::exact::Exact;
-use crate::job::{Job, Operand, count, layout, operand, result, shape, want};
+use crate::job::{Job, Operand, count, ignore, layout, operand, result, shape, want};
 use crate::lanes::{BEYOND, LANES, Lanes};
 use crate::loss::ONE_WEIGHT;
 
@@ -108,7 +108,7 @@ fn slots_read(job: &Job, shape: u32) -> u32 {
     };
     let has = |bit: u32| shape & bit != 0;
     let counts = job.count != count::NOTHING;
-    let reads_inputs = job.want != want::NOTHING || job.ignore_nan != 0;
+    let reads_inputs = job.want != want::NOTHING || job.ignores();
     reads(reads_inputs, operand::INPUT, 2)
         | reads(has(shape::WEIGHTED) && !has(ONE_WEIGHT), operand::INSIDE, 1)
         | reads(has(shape::WEIGHTED) || counts, operand::OUTSIDE, 1)
@@ -211,7 +211,7 @@ unsafe fn result_at(job: &Job, index: usize, at: usize, work: *mut Work) -> *mut
 #[inline(always)]
 unsafe fn mask_at(job: &Job, at: usize, work: *mut Work) -> *const u8 {
     let Operand { layout, pointer, .. } = job.operands[operand::MASK];
-    if layout == layout::FULL {
+    if layout == layout::FULL && !job.ignores() {
         pointer.add(at - job.origin)
     } else {
         (&raw const (*work).tiles.mask).cast()
@@ -283,9 +283,51 @@ pub(crate) unsafe fn spread<L: Lanes>(
             }),
             _ => {}
         }
-        changes |= layout == layout::ROW || layout == layout::COLUMN;
+        changes |= layout == layout::ROW || layout == layout::COLUMN || job.ignores();
+        if job.ignores() {
+            // Nobody reads the pad before it is filled.
+            let ones: *mut u8 = (&raw mut (*work).pads.mask).cast();
+            write_bytes(ones, 1, STEP);
+            let (from, stride) = match layout {
+                layout::FULL => (pointer.add(at - job.origin), STEP),
+                layout::NUMBER => (ones.cast_const(), 0),
+                _ => (mask.cast_const(), STEP),
+            };
+            let target = operand_at(job, operand::TARGET, at, 0, work);
+            drop_ignored::<L>(job, target, from, stride, mask, len);
+        }
     }
     changes
+}
+
+/// Copies a mask, with 0 for the elements whose target is ignored, so that no loop looks at targets for that:
+/// 1.25 to 1.5 times the time of loops that do, which would take 500 bytes.
+///
+/// # Safety
+/// `target` is valid for reading `len` floats, `to` for writing as many bytes, and `from` for reading them:
+/// it is `to`, or apart from it. With a `stride` of 0, it is 16 bytes for all.
+#[inline(never)]
+unsafe fn drop_ignored<L: Lanes>(
+    job: &Job,
+    target: *const f32,
+    mut from: *const u8,
+    stride: usize,
+    to: *mut u8,
+    len: usize,
+) {
+    let value = L::splat(job.ignore_value);
+    let keeps_nan = L::splat(f32::from_bits((job.ignore & ignore::NAN).wrapping_sub(1)));
+    let mut j = 0;
+    while len - j >= STEP {
+        let ignored = core::array::from_fn(|k| {
+            let y = L::load(target.add(j + k * LANES));
+            y.nan().drop(keeps_nan).or(y.eq(value))
+        });
+        L::drop_bytes(ignored, from.cast(), to.add(j).cast());
+        from = from.add(stride);
+        j += STEP;
+    }
+    copy(from, to.add(j), len - j);
 }
 
 /// Fills the tile of an operand with this layout, whose values are at `p`.
@@ -452,7 +494,14 @@ pub(crate) unsafe fn each_row(
 /// # Safety
 /// `work` is valid, `k` at most [`STEP`], and `i + k` the length of the leaf.
 #[inline(never)]
-pub(crate) unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, shape: u32, work: *mut Work) {
+pub(crate) unsafe fn pad<L: Lanes>(
+    job: &Job,
+    at: usize,
+    i: usize,
+    k: usize,
+    shape: u32,
+    work: *mut Work,
+) {
     let pads = &raw mut (*work).pads;
     locate_all(job, at, shape, work);
     let home = &raw const (*work).leaf;
@@ -469,6 +518,10 @@ pub(crate) unsafe fn pad(job: &Job, at: usize, i: usize, k: usize, shape: u32, w
         mask.write([0; STEP]);
         copy((*home).mask.add(i), mask.cast(), k);
         (*padded).mask = mask.cast();
+        if job.ignore != 0 {
+            let target = (*padded).operands[operand::TARGET];
+            drop_ignored::<L>(job, target, mask.cast(), STEP, mask.cast(), STEP);
+        }
     }
     for index in 0..RESULTS {
         let p = (*home).results[index];

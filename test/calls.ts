@@ -66,6 +66,7 @@ export function optionsOf(call: Call, put: Put): Record<string, unknown> {
     'reduction',
     'scale',
     'ignoreNaNTargets',
+    'ignoreValue',
     'rowLength',
     'divisor',
     'minDivisor',

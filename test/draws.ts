@@ -115,6 +115,7 @@ export const drawn = (style: Style, length: fc.Arbitrary<number>) =>
     mask: fc.constantFrom('none', 'none', 'full', 'perRow', 'perColumn'),
     upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
     ignoreNaNTargets: fc.boolean(),
+    ignoresValue: fc.constantFrom(false, false, true),
     reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
     divisor: fc.constantFrom<Call['divisor']>(
       undefined,
@@ -162,6 +163,7 @@ export function callOf(style: Style, drawn: Drawn): Call {
     return undefined;
   };
 
+  const target = values(2, n, 4);
   const isMean = reduction === 'mean';
   const divisor = isMean ? drawn.divisor : undefined;
   const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
@@ -173,7 +175,7 @@ export function callOf(style: Style, drawn: Drawn): Call {
     threshold: isPerColumn ? values(0, rowLength).map(asThreshold) : drawn.threshold,
     tau: hasTaus ? Float32Array.from(bytes(8, rowLength), (byte) => (byte + 0.5) / 256) : drawn.tau,
     input: values(1, n, 4),
-    target: values(2, n, 4),
+    target,
     insideWeights: laidOut(drawn.inside, values, 3),
     // Weights of both signs may have a sum of almost 0, by which nothing can be divided well.
     outsideWeights: laidOut(outside, divisor === 'weights' ? positive : values, 4),
@@ -182,6 +184,7 @@ export function callOf(style: Style, drawn: Drawn): Call {
     gradGradInput: values(7, n),
     rowLength,
     ignoreNaNTargets: drawn.ignoreNaNTargets,
+    ignoreValue: drawn.ignoresValue ? sentinelOf(target) : undefined,
     reduction,
     divisor,
     minDivisor: isMean ? drawn.minDivisor : undefined,
@@ -222,4 +225,9 @@ function plainOf(call: Call, threshold: number): Call {
 
 function asThreshold(x: number): number {
   return Number.isNaN(x) ? 1 : Math.abs(x);
+}
+
+/** A number that some of the targets are. */
+function sentinelOf(target: Float32Array): number | undefined {
+  return target.find((y) => !Number.isNaN(y));
 }

@@ -73,6 +73,7 @@ const types: { [option: string]: string } = {
   weight: `must be ${WEIGHTS}`,
   mask: 'must be a Uint8Array, a Uint8ClampedArray, a list of booleans, { perRow: ... } or { perColumn: ... }',
   ignoreNaNTargets: 'must be true or false',
+  ignoreValue: 'must be a number',
   accumulate: 'must be true or false',
   rowLength: 'must be a number',
   minDivisor: 'must be a number',
@@ -107,6 +108,14 @@ const wrongTogether: [(a: Arrays) => Arrays, string][] = [
       `RangeError: ${name} must be a finite number from 0, got ${value}`,
     ]),
   ),
+  [
+    () => ({ ignoreValue: NaN }),
+    'RangeError: ignoreValue must not be NaN, which equals nothing; ignoreNaNTargets: true leaves out the targets that are NaN',
+  ],
+  [
+    () => ({ ignoreValue: -1e39 }),
+    'RangeError: ignoreValue must be within the range of float32 (3.4028e38), got -1e+39',
+  ],
   ...(['none', 'sum', 'rows'] as const).flatMap((reduction) =>
     Object.entries({ divisor: 'elements', minDivisor: 1, onZeroDivisor: 'zero' }).map(
       ([name, value]): [() => Arrays, string] => [

@@ -155,6 +155,7 @@ export const COMMON = [
   'weight',
   'mask',
   'ignoreNaNTargets',
+  'ignoreValue',
   'rowLength',
   'divisor',
   'minDivisor',

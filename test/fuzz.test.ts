@@ -116,10 +116,13 @@ function check({ style, drawn, types, sum, backend, there, shift, shared, cuts }
   const plain = packages.get('js') as Package;
   const whole = callOf(styles[style], drawn);
   const isSum = whole.reduction === 'sum' || whole.reduction === 'mean';
+  const target = rounded(types[1], whole.target);
   const call: Call = {
     ...whole,
     input: rounded(types[0], whole.input),
-    target: rounded(types[1], whole.target),
+    target,
+    // One that its type has.
+    ignoreValue: whole.ignoreValue && target.find(Number.isFinite),
     ...(isSum && sum === 'exact' && { allElements: false }),
   };
   const options = isSum ? { sum } : {};

@@ -130,10 +130,13 @@ describe.each(backends)('%s', (_, smooth) => {
     );
     fc.assert(
       fc.property(drawn, ([call, inputType, targetType, shift, isInKernel]) => {
+        const target = rounded(targetType, call.target);
         const rightCall: Call = {
           ...call,
           input: rounded(inputType, call.input),
-          target: rounded(targetType, call.target),
+          target,
+          // One that its type has.
+          ignoreValue: call.ignoreValue && target.find(Number.isFinite),
         };
         for (const role of rolesOf(call)) {
           const types = { input: inputType, target: targetType };
@@ -145,6 +148,32 @@ describe.each(backends)('%s', (_, smooth) => {
       }),
       { seed: 1, numRuns: 150, includeErrorInReport: true },
     );
+  });
+
+  test('ignoreValue is rounded to the type of the target', () => {
+    for (const [type, value] of [
+      ['float16', 0.1],
+      ['bfloat16', -9999],
+      ['bfloat16', 0],
+    ] as const) {
+      const target = halves(smooth, type, rounded(type, Float32Array.of(value, 1, -0)));
+      const options = { reduction: 'sum', ignoreValue: value, targetType: type } as const;
+      const zeros = new Float32Array(3);
+      expect(smooth.l1Loss(zeros, target, options)).toBe(1);
+      const rows = {
+        ...options,
+        reduction: 'mean',
+        rowLength: 1,
+        divisor: 'unmaskedRows',
+      } as const;
+      expect(smooth.l1Loss(zeros, target, rows)).toBe(value === 0 ? 1 : 0.5);
+      if (type === 'float16')
+        expect(() => smooth.l1Loss(zeros, target, { ...options, ignoreValue: 7e4 })).toThrow(
+          new RangeError(
+            'l1Loss: ignoreValue must be within the range of target, which is float16, got 70000',
+          ),
+        );
+    }
   });
 
   test('sums of numbers of all magnitudes: the order of the same floats', () => {

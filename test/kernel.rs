@@ -14,7 +14,9 @@ use std::thread;
 
 use proptest::prelude::*;
 use proptest::{num, test_runner::RngSeed};
-use smooth_l1::job::{Job, Operand as JobOperand, count, layout, operand, result, shape, want};
+use smooth_l1::job::{
+    Job, Operand as JobOperand, count, ignore, layout, operand, result, shape, want,
+};
 use smooth_l1::kernel::{GRAD_EACH, LOSS, SUM_GRAD};
 use smooth_l1::lanes::{LANES, Lanes};
 use smooth_l1::tiles::{LEAF, PIECE, STEP, UNROLL};
@@ -173,6 +175,13 @@ fn mask(case: &mut Case) {
     }
 }
 
+fn ignore_value(case: &mut Case) {
+    case.ignore_value = 255.0;
+    for y in case.target.iter_mut().skip(1).step_by(4) {
+        *y = 255.0;
+    }
+}
+
 type Reshape = fn(&mut Case);
 
 /// What can be added to any pass.
@@ -205,6 +214,15 @@ const SHAPES: &[(&str, Reshape)] = &[
     ("NaN is ignored", |case| {
         mask(case);
         case.mask = Operand::number(1);
+    }),
+    ("a value is ignored", |case| {
+        ignore_value(case);
+        case.mask = Operand::full(Noise(2).mask(case.len()));
+    }),
+    ("NaN and a value are ignored, weighted", |case| {
+        weigh(case);
+        mask(case);
+        ignore_value(case);
     }),
     ("weighted and masked", |case| {
         weigh(case);
@@ -410,7 +428,8 @@ fn plain_job(want: u32) -> Job {
         shape: 0,
         count: count::NOTHING,
         accumulate: 0,
-        ignore_nan: 0,
+        ignore: 0,
+        ignore_value: f32::NAN,
         origin: 0,
         row_length: 0,
         row_origin: 0,
@@ -446,7 +465,8 @@ fn the_shape_follows_from_the_other_fields() {
         (shape::WEIGHTED, |job| with(job, operand::OUTSIDE).layout = layout::ROW),
         (shape::MASKED, |job| with(job, operand::MASK).layout = layout::FULL),
         (shape::MASKED, |job| with(job, operand::MASK).layout = layout::ROW),
-        (shape::MASKED, |job| job.ignore_nan = 1),
+        (shape::MASKED, |job| job.ignore = ignore::NAN),
+        (shape::MASKED, |job| job.ignore = ignore::VALUE),
         (shape::SCALED, |job| job.pre = 2.0),
         (shape::COLUMNS, |job| job.lim = f32::INFINITY),
         (shape::COLUMNS, |job| job.want |= want::ROBUST),
@@ -911,11 +931,21 @@ fn a_target_that_is_ignored_is_a_masked_element() {
     for (&n, index) in pairs(LENGTHS, 0..PASS_COUNT) {
         let mut ignored = pass(index, n);
         mask(&mut ignored);
-        ignored.mask = Operand::number(1);
+        ignore_value(&mut ignored);
+        // One of the two, both, both beside a mask.
+        match index % 4 {
+            0 => ignored.ignore_value = f32::NAN,
+            1 => ignored.ignore_nan = false,
+            _ => {}
+        }
+        if index % 4 != 3 {
+            ignored.mask = Operand::number(1);
+        }
         let mut masked = ignored.clone();
         masked.ignore_nan = false;
-        let has_value = |y: &f32| u8::from(!y.is_nan());
-        masked.mask = Operand::full(ignored.target.iter().map(has_value).collect());
+        masked.ignore_value = f32::NAN;
+        let counts = (0..n).map(|i| ignored.counts(i).into()).collect();
+        masked.mask = Operand::full(counts);
         let _trying = Trying(|| about("ignored", &ignored));
         assert_same(&run(&ignored, &WHOLE), &run(&masked, &WHOLE));
     }

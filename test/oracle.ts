@@ -81,6 +81,7 @@ export interface Job {
   outsideWeights?: Layout | undefined;
   mask?: Layout | undefined;
   ignoreNaNTargets?: boolean | undefined;
+  ignoreValue?: number | undefined;
   reduction?: 'none' | 'sum' | 'mean' | 'rows' | undefined;
   divisor?:
     | 'elements'
@@ -193,7 +194,10 @@ function elementAt(job: Job, i: number, rowLength: number): Element {
   const inside = at(job.insideWeights);
   return {
     row,
-    counts: at(job.mask) !== 0 && !(job.ignoreNaNTargets && Number.isNaN(target)),
+    counts:
+      at(job.mask) !== 0 &&
+      !(job.ignoreNaNTargets && Number.isNaN(target)) &&
+      target !== job.ignoreValue,
     d,
     e: inside * d,
     inside,

@@ -17,7 +17,7 @@ import {
   tame,
   wide,
 } from './draws.ts';
-import { names, type Role } from './functions.ts';
+import { f32, names, type Role } from './functions.ts';
 import { type Layout, oracle } from './oracle.ts';
 import {
   elsewhere,
@@ -382,10 +382,11 @@ describe.each(backends)('%s', (_, smooth) => {
 
   test('what is masked has no influence, whatever it is', () => {
     check(150, call(anyBits, anyLength), (call) => {
-      const { mask, input, target, ignoreNaNTargets } = call;
+      const { mask, input, target, ignoreNaNTargets, ignoreValue } = call;
       const rowLength = call.rowLength ?? Math.max(input.length, 1);
       const counts = (i: number): boolean => {
         if (ignoreNaNTargets && Number.isNaN(target[i])) return false;
+        if (target[i] === ignoreValue) return false;
         if (mask === undefined || typeof mask === 'number') return true;
         if ('perRow' in mask) return mask.perRow[Math.floor(i / rowLength)] !== 0;
         if ('perColumn' in mask) return mask.perColumn[i % rowLength] !== 0;
@@ -399,8 +400,11 @@ describe.each(backends)('%s', (_, smooth) => {
       const other: Call = {
         ...call,
         input: poisoned(input),
-        // What is masked by its NaN stays so.
-        target: poisoned(target).map((y, i) => (Number.isNaN(target[i]) ? NaN : y)),
+        // What its target masks stays masked.
+        target: poisoned(target).map((y, i) => {
+          const own = target[i] as number;
+          return Number.isNaN(own) || own === ignoreValue ? own : y;
+        }),
         insideWeights: poisoned(call.insideWeights),
         outsideWeights: poisoned(call.outsideWeights),
         gradOutput: poisoned(call.gradOutput),
@@ -538,6 +542,39 @@ describe.each(backends)('%s', (_, smooth) => {
       nothing.join(),
       of('huberLoss'),
     ]);
+  });
+
+  test('ignoreValue: elements with that target are masked, and counted as such', () => {
+    const input = new Float32Array(9).fill(1);
+    const target = Float32Array.of(255, 255, 255, 0, 255, NaN, -0, 0, 3);
+    const of = (options: object): unknown =>
+      smooth.l1Loss(input, target, { rowLength: 3, reduction: 'none', ...options });
+    expect(of({ ignoreValue: 255 })).toEqual(f32(0, 0, 0, 1, 0, NaN, 1, 1, 2));
+    expect(of({ ignoreValue: 0 })).toEqual(f32(254, 254, 254, 0, 254, NaN, 0, 0, 2));
+    const all = {
+      ignoreValue: 255,
+      ignoreNaNTargets: true,
+      mask: { perColumn: [true, true, false] },
+    };
+    expect(of(all)).toEqual(f32(0, 0, 0, 1, 0, 0, 1, 1, 0));
+    expect(of({ ...all, reduction: 'rows' })).toEqual(f32(0, 1, 2));
+    expect(of({ ...all, reduction: 'mean', divisor: 'unmasked' })).toBe(1);
+    expect(of({ ...all, reduction: 'mean', divisor: 'unmaskedRows' })).toBe(1.5);
+    // Rounded to f32, as the target is.
+    const tenth = { reduction: 'sum', ignoreValue: 0.1 } as const;
+    expect(smooth.l1Loss(f32(3), f32(0.1), tenth)).toBe(0);
+  });
+
+  test('the divisor "unmaskedRows" with a mask of long rows', () => {
+    const n = 4 * (PIECE + 8);
+    const perColumn = new Uint8Array(n / 4);
+    const target = new Float32Array(n);
+    const divisor = { rowLength: n / 4, divisor: 'unmaskedRows' } as const;
+    expect(smooth.l1Loss(target, target, { ...divisor, mask: { perColumn } })).toBeNaN();
+    perColumn[PIECE + 7] = 1;
+    target[PIECE + 7] = 1;
+    const loss = smooth.l1Loss(new Float32Array(n), target, { ...divisor, mask: { perColumn } });
+    expect(loss).toBe(1 / 4);
   });
 
   test('the divisor "unmaskedRows": rows with an element that is not masked', () => {

@@ -140,6 +140,10 @@ describe('the results are those of one thread', () => {
       'NaN as a target that does not count',
       { ignoreNaNTargets: true, target: some(1, n).map((x) => (x > 3 ? NaN : x)) },
     ],
+    [
+      'a value as a target that does not count',
+      { ignoreValue: -9, target: some(1, n).map((x) => (x > 3 ? -9 : x)) },
+    ],
     ['an upstream number', { gradOutput: -2 }],
     ['an upstream gradient of the elements', { gradOutput: some(6, n) }],
     ['an upstream gradient of the rows', { ...inRows, gradOutput: some(6, n / 3) }],

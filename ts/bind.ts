@@ -15,7 +15,7 @@ import {
   type Values,
 } from './check.ts';
 import { layout, PIECE } from './generated/job.ts';
-import { isHalf } from './half.ts';
+import { isHalf, rounded } from './half.ts';
 import type { Home } from './heap.ts';
 import type { Job } from './job.ts';
 import { attachedKernels, type Kernel } from './kernel.ts';
@@ -303,6 +303,8 @@ export function bind(
     return other;
   }
   check(kernel, plan, binding, released);
+  if (plan.ignoreValue !== undefined)
+    job.ignore(ignoredBy(plan, binding.bounds[slot.TARGET] as Bound));
   if (binding.isStaged) placeStaged(kernel, plan, binding);
   binding.settle(given, input, target, upstream, direction, gradInput, out);
   return kernel;
@@ -328,6 +330,17 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
     else lay(plan, bound, n, rows);
   for (const bound of list) if (bound.isResult) checkOverlaps(plan, binding, bound);
   binding.n = n;
+}
+
+/** What a target equals that the option `ignoreValue` says is missing. */
+function ignoredBy({ fn, ignoreValue }: Plan, { type }: Bound): number {
+  const value = ignoreValue as number;
+  const nearest = rounded(type as ElementType, value);
+  if (Number.isFinite(value) && !Number.isFinite(nearest))
+    throw new RangeError(
+      `${fn}: ignoreValue must be within the range of target, which is ${type}, got ${value}`,
+    );
+  return nearest;
 }
 
 /** Takes the arrays of the options. */

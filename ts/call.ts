@@ -1,13 +1,13 @@
 // One call: its arrays are bound to its plan, passes over the elements compute what is wanted, and what
 // they add up to is divided as the reduction says.
-import { type Bound, bind, placeCurves } from './bind.ts';
+import { bind, placeCurves } from './bind.ts';
 import { describe } from './check.ts';
-import { count, layout, want } from './generated/job.ts';
-import { isHalf, isNaNOf } from './half.ts';
+import { count, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Given, InputArray } from './options.ts';
 import { type Plan, slot } from './plan.ts';
+import { unmaskedRows } from './rows.ts';
 import { type Sums, walk } from './walk.ts';
 
 /** What is stored of the elements, beside gradients. */
@@ -131,36 +131,6 @@ function countFirst(kernel: Kernel, plan: Plan, job: Job, upstream: number | Flo
   walk(kernel, plan, job, n, plan.shifts ? plan.adds : want.NOTHING, plan.counted);
   const isWhole = plan.shifts && plan.divisorFor(n, sums.count) === sums.count;
   return isWhole ? sums.loss / sums.count : 0;
-}
-
-/**
- * The number of rows with an element that is not masked. Most rows begin with one, so that few elements are
- * looked at: the kernel, which would look at all, is not asked.
- */
-function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
-  const { bounds, n } = job.binding;
-  const { rowLength, hasMask, ignoresNaN } = plan;
-  const { buffer } = kernel.views.f32;
-  const [target, mask] = [bounds[slot.TARGET], bounds[slot.MASK]] as [Bound, Bound];
-  const { type } = target;
-  const place = (target.buffer ?? buffer) as ArrayBuffer;
-  const targets = new (isHalf(type) ? Uint16Array : Float32Array)(place, target.start, n);
-  const isMissing = (value: number): boolean =>
-    isHalf(type) ? isNaNOf(type, value) : Number.isNaN(value);
-  const is = hasMask ? mask.layout : layout.NUMBER;
-  // Nothing is read of no mask: undefined is not 0.
-  const bytes = !hasMask ? [] : (mask.array ?? new Uint8Array(buffer, mask.start, mask.length));
-  const counts = (i: number, row: number): boolean =>
-    bytes[is === layout.ROW ? row : is === layout.COLUMN ? i % rowLength : i] !== 0 &&
-    !(ignoresNaN && isMissing(targets[i] as number));
-  let rows = 0;
-  for (let row = 0; row < n / rowLength; row++) {
-    const end = (row + 1) * rowLength;
-    let i = row * rowLength;
-    while (i < end && !counts(i, row)) i++;
-    if (i < end) rows++;
-  }
-  return rows;
 }
 
 /** What a mean writes that is 0: zeros as gradients, and what it stores of its elements, which is not divided. */

@@ -37,6 +37,14 @@ export function narrow(type: HalfType, value: number): number {
   return sign | Math.min(rounded - ((1023 - bias) << fraction), infinity);
 }
 
+/** The number nearest to `value`. */
+export function rounded(type: ElementType, value: number): number {
+  if (type === 'float32') return Math.fround(value);
+  const nearest = new Float32Array(1);
+  widen(type, Uint16Array.of(narrow(type, value)), 0, 1, nearest);
+  return nearest[0] as number;
+}
+
 /** Whether these are the bits of a NaN. */
 export function isNaNOf(type: HalfType, bits: number): boolean {
   const { fraction, bias } = FORMATS[type];

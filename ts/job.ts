@@ -123,6 +123,11 @@ export class Job {
     f32[this.#word + field.shift] = shift;
   }
 
+  /** What a target equals that means that an element is masked. */
+  ignore(value: number): void {
+    this.#views.f32[this.#word + field.ignore_value] = value;
+  }
+
   /** Computes `n` elements from `first` on, and adds to the totals at `work`. */
   run(first: number, n: number, work: number): void {
     this.prepare();

@@ -85,6 +85,8 @@ export interface LossOptions<R extends Reduction = Reduction> {
   mask?: Mask | undefined;
   /** Elements whose target is NaN are masked. */
   ignoreNaNTargets?: boolean | undefined;
+  /** Elements whose target equals this number, rounded to what `target` holds, are masked. */
+  ignoreValue?: number | undefined;
   /** The number of columns, if the arrays are rows of so many elements. */
   rowLength?: number | undefined;
   /** What `"mean"` divides by: a name, or a number (mmdetection's `avg_factor`). Default `"elements"`. Weights are the outside ones. */
@@ -189,6 +191,7 @@ const COMMON = [
   'weight',
   'mask',
   'ignoreNaNTargets',
+  'ignoreValue',
   'rowLength',
   'divisor',
   'minDivisor',
@@ -243,6 +246,7 @@ export class Given {
   weight: unknown = undefined;
   mask: unknown = undefined;
   ignoreNaNTargets: unknown = undefined;
+  ignoreValue: unknown = undefined;
   rowLength: unknown = undefined;
   divisor: unknown = undefined;
   minDivisor: unknown = undefined;
@@ -302,6 +306,7 @@ export class Given {
     this.mask = or(mask, base.mask);
     this.maskLayout = mask === undefined ? base.maskLayout : maskLayout;
     this.ignoreNaNTargets = or(options.ignoreNaNTargets, base.ignoreNaNTargets);
+    this.ignoreValue = or(options.ignoreValue, base.ignoreValue);
     this.rowLength = or(options.rowLength, base.rowLength);
     this.divisor = or(options.divisor, base.divisor);
     this.minDivisor = or(options.minDivisor, base.minDivisor);
@@ -327,6 +332,7 @@ export class Given {
       this.sum === other.sum &&
       this.scale === other.scale &&
       this.ignoreNaNTargets === other.ignoreNaNTargets &&
+      this.ignoreValue === other.ignoreValue &&
       this.rowLength === other.rowLength &&
       this.divisor === other.divisor &&
       this.minDivisor === other.minDivisor &&
@@ -470,6 +476,7 @@ function isClean(): boolean {
     PROBE.weight === undefined &&
     PROBE.mask === undefined &&
     PROBE.ignoreNaNTargets === undefined &&
+    PROBE.ignoreValue === undefined &&
     PROBE.rowLength === undefined &&
     PROBE.divisor === undefined &&
     PROBE.minDivisor === undefined &&

@@ -8,6 +8,7 @@ import {
   count,
   EXACT_WORDS,
   field,
+  ignore,
   LEAF,
   layout,
   OPERAND_WORDS,
@@ -179,7 +180,9 @@ export function createPlainKernel(
     const upstream = wanted & want.UPSTREAM ? operand(slot.UPSTREAM) : () => 1;
     const direction = operand(slot.DIRECTION);
     const mask = operand(slot.MASK);
-    const ignoresNaN = u32[at + field.ignore_nan] !== 0;
+    const ignoresNaN = ((u32[at + field.ignore] as number) & ignore.NAN) !== 0;
+    // NaN, which equals nothing, if there is none.
+    const ignoredValue = f32[at + field.ignore_value] as number;
     const counted = u32[at + field.count] as number;
     const shift = f32[at + field.shift] as number;
     const accumulates = u32[at + field.accumulate] !== 0;
@@ -207,7 +210,8 @@ export function createPlainKernel(
     // Everything is read before anything is written: a result may be on top of an operand.
     for (let i = first; i < first + n; i++) {
       const target = y[i - yFirst] as number;
-      const isMasked = mask(i) === 0 || (ignoresNaN && Number.isNaN(target));
+      const isMasked =
+        mask(i) === 0 || target === ignoredValue || (ignoresNaN && Number.isNaN(target));
       const input = x[i - xFirst] as number;
       const insideWeight = inside(i);
       const outsideWeight = outside(i);
@@ -316,7 +320,7 @@ export function createPlainKernel(
       (isOne || wanted === (want.SUM | want.GRAD)) &&
       u32[at + field.count] === count.NOTHING &&
       u32[at + field.accumulate] === 0 &&
-      u32[at + field.ignore_nan] === 0 &&
+      u32[at + field.ignore] === 0 &&
       f32[at + field.below] === 1 &&
       f32[at + field.above] === 1 &&
       f32[at + field.lim] !== Infinity &&

@@ -4,6 +4,7 @@ import { checkArray, checkNumber, describe } from './check.ts';
 import {
   count,
   field,
+  ignore,
   JOB_WORDS,
   layout,
   OPERAND_WORDS,
@@ -107,6 +108,8 @@ export class Plan {
   readonly rowLength: number;
   readonly hasMask: boolean;
   readonly ignoresNaN: boolean;
+  /** What a target equals that is missing; it is rounded to the type of the targets of a call. */
+  readonly ignoreValue: number | undefined;
   readonly divisor: Divisor;
   readonly minDivisor: number;
   readonly zeroOnZero: boolean;
@@ -190,6 +193,11 @@ export class Plan {
     }
     this.hasMask = given.mask !== undefined;
     this.ignoresNaN = this.#flag('ignoreNaNTargets', given.ignoreNaNTargets);
+    this.ignoreValue = this.#number('ignoreValue', given.ignoreValue);
+    if (Number.isNaN(this.ignoreValue))
+      throw new RangeError(
+        `${fn}: ignoreValue must not be NaN, which equals nothing; ignoreNaNTargets: true leaves out the targets that are NaN`,
+      );
     this.rowLength = this.#number('rowLength', given.rowLength) ?? 0;
     this.divisor =
       typeof given.divisor === 'number'
@@ -416,7 +424,7 @@ export class Plan {
   #number(name: string, value: unknown): number | undefined {
     if (value === undefined) return undefined;
     checkNumber(this.fn, name, value);
-    if (name === 'scale') checkFloat(this.fn, name, value);
+    if (name === 'scale' || name === 'ignoreValue') checkFloat(this.fn, name, value);
     return value;
   }
 
@@ -466,7 +474,9 @@ export class Plan {
     const floats = new Float32Array(words.buffer);
     words[field.want] = this.want;
     words[field.accumulate] = Number(this.accumulates);
-    words[field.ignore_nan] = Number(this.ignoresNaN);
+    words[field.ignore] =
+      (this.ignoresNaN ? ignore.NAN : 0) | (this.ignoreValue === undefined ? 0 : ignore.VALUE);
+    floats[field.ignore_value] = Number.NaN;
     words[field.row_length] = this.rowLength;
     floats[field.scale] = this.scale;
     floats[field.grad_scale] = 1;

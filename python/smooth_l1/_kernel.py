@@ -31,7 +31,7 @@ class Job:
         self.floats = self.words.view(np.float32)
         self.words[_job.field.want] = _job.want.EXACT
         self.words[_job.field.count] = counted
-        self.words[_job.field.ignore_nan] = ignores_nan
+        self.words[_job.field.ignore] = _job.ignore.NAN if ignores_nan else 0
         self.floats[_job.field.pre : _job.field.pre + len(curve)] = curve
         self.floats[_job.field.scale] = 1
         self.floats[_job.field.grad_scale] = 1

@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 use std::sync::OnceLock;
 
 use smooth_l1::exact::{DIGITS, Exact};
-use smooth_l1::job::{Job, Operand as JobOperand, count, layout, want};
+use smooth_l1::job::{Job, Operand as JobOperand, count, ignore, layout, want};
 use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
 use smooth_l1::tiles::{Sum, Totals, Work};
@@ -108,6 +108,8 @@ pub struct Case {
     pub direction: Operand<f32>,
     pub mask: Operand<u8>,
     pub ignore_nan: bool,
+    /// NaN: none.
+    pub ignore_value: f32,
     pub count: u32,
     pub scale: f32,
     pub grad_scale: f32,
@@ -119,6 +121,14 @@ pub struct Case {
 }
 
 impl Case {
+    /// Whether an element is not masked.
+    pub fn counts(&self, i: usize) -> bool {
+        let y = self.target[i];
+        self.mask.at(i, self.row_length) != 0
+            && !(self.ignore_nan && y.is_nan())
+            && y != self.ignore_value
+    }
+
     /// A job with nothing but an input and a target.
     pub fn new(want: u32, input: Vec<f32>, target: Vec<f32>) -> Self {
         let mut outputs = Vec::new();
@@ -147,6 +157,7 @@ impl Case {
             direction: Operand::number(1.0),
             mask: Operand::number(1),
             ignore_nan: false,
+            ignore_value: f32::NAN,
             count: count::NOTHING,
             scale: 1.0,
             grad_scale: 1.0,
@@ -463,7 +474,9 @@ impl Memory {
             shape: 0,
             count: case.count,
             accumulate: case.accumulate.into(),
-            ignore_nan: case.ignore_nan.into(),
+            ignore: if case.ignore_nan { ignore::NAN } else { 0 }
+                | if case.ignore_value.is_nan() { 0 } else { ignore::VALUE },
+            ignore_value: case.ignore_value,
             origin: elements.start,
             row_length: case.row_length,
             row_origin: elements.start / case.row_length,

@@ -190,12 +190,8 @@ fn every_exact_pass_adds_the_losses_that_are_stored() {
                 }
                 assert_eq!((outcome.loss, outcome.row), (0.0, 0.0));
 
-                let counts = |i: usize| {
-                    let is_masked = case.mask.at(i, case.row_length) == 0;
-                    !(is_masked || case.ignore_nan && case.target[i].is_nan())
-                };
                 let weights = (0..n)
-                    .filter(|&i| counted == count::EXACT_WEIGHTS && counts(i))
+                    .filter(|&i| counted == count::EXACT_WEIGHTS && case.counts(i))
                     .map(|i| case.outside.at(i, case.row_length));
                 assert_eq!(outcome.exact_count, reference(weights));
                 if counted == count::EXACT_WEIGHTS {

@@ -133,8 +133,7 @@ fn element(case: &Case, i: usize) -> Element {
     let [below, above] = case.sides.at(i, case.row_length);
     let has_upstream = case.want & want::UPSTREAM != 0;
     Element {
-        counts: case.mask.at(i, case.row_length) != 0
-            && !(case.ignore_nan && case.target[i].is_nan()),
+        counts: case.counts(i),
         threshold: case.threshold.at(i, case.row_length).into(),
         d: d.into(),
         e: e.into(),
