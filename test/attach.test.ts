@@ -111,6 +111,30 @@ describe.each([
     }
   });
 
+  test('sums by column, means of rows and gradients to weights by row are in place', () => {
+    const program = new Program(64, { shared });
+    attachTo(program);
+    const n = 20_000;
+    const put = (values: Float32Array | number[]): Float32Array => program.floats([...values]);
+    const [x, t, weights] = [ramp(n), ramp(n, 1), ramp(n / 4)];
+    for (const reduction of ['columns', 'rowMeans'] as const) {
+      const options = { rowLength: 4, reduction } as const;
+      const [gradInput, gradInsideWeights] = [new Float32Array(n), new Float32Array(n / 4)];
+      const [input, target] = [Float32Array.from(x), Float32Array.from(t)];
+      const insideWeights = Float32Array.from(weights);
+      const plain = { ...options, insideWeights, gradInsideWeights };
+      const right = smooth.huberLossWithGrad(input, target, gradInput, plain);
+      const out = put(new Float32Array(right.length));
+      const [grad, gradWeights] = [put(new Float32Array(n)), put(new Float32Array(n / 4))];
+      const here = { ...options, insideWeights: put(weights), gradInsideWeights: gradWeights, out };
+      const [hereX, hereT] = [put(x), put(t)];
+      expect(copied(() => smooth.huberLossWithGrad(hereX, hereT, grad, here))).toBe(0);
+      expect([out, grad, gradWeights].map(bits)).toEqual(
+        [right, gradInput, gradInsideWeights].map(bits),
+      );
+    }
+  });
+
   test('a loss object works with arrays of this and of other memories, in turn', () => {
     const [a, b] = [new Program(32, { shared }), new Program(32)];
     const sets = [

@@ -98,7 +98,7 @@ export function run(
 
   if (role === 'forward') {
     if (call.reduction === 'none') options.out = result('out');
-    if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
+    if (hasRows(call)) options.out = result('out', n / (call.rowLength as number));
     const outputs = elementOutputs(call, options, result);
     return { ...outputs, loss: fn(input, target, options) };
   }
@@ -131,12 +131,15 @@ export function run(
     return results;
   }
   if (call.reduction === 'none') options.out = result('out');
-  if (call.reduction === 'rows') options.out = result('out', n / (call.rowLength as number));
+  if (hasRows(call)) options.out = result('out', n / (call.rowLength as number));
   Object.assign(results, elementOutputs(call, options, result));
   results.gradInput = result('gradInput');
   results.loss = fn(input, target, results.gradInput, options);
   return results;
 }
+
+/** Whether there is one result for each row. */
+const hasRows = ({ reduction }: Call): boolean => reduction === 'rows' || reduction === 'rowMeans';
 
 /** Asks for what can be stored of the elements; what receives it. */
 function elementOutputs(
@@ -145,7 +148,7 @@ function elementOutputs(
   result: (name: string) => Float32Array,
 ): Results {
   if (!allElements) return {};
-  const isArray = reduction === 'none' || reduction === 'rows';
+  const isArray = reduction !== 'mean' && reduction !== 'sum' && reduction !== undefined;
   const names = [...(isArray ? [] : ['outLosses']), 'outRobustWeights'];
   const outputs = Object.fromEntries(names.map((name) => [name, result(name)]));
   Object.assign(options, outputs);

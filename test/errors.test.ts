@@ -77,7 +77,7 @@ const types: { [option: string]: string } = {
   accumulate: 'must be true or false',
   rowLength: 'must be a number',
   minDivisor: 'must be a number',
-  reduction: 'must be one of "none", "sum", "mean", "rows"',
+  reduction: 'must be one of "none", "sum", "mean", "rows", "rowMeans", "columns"',
   sum: 'must be one of "fast", "exact"',
   divisor:
     'must be a number or one of "elements", "rows", "weights", "nonzeroWeights", "unmasked", "unmaskedRows"',
@@ -120,7 +120,7 @@ const wrongTogether: [(a: Arrays) => Arrays, string][] = [
     Object.entries({ divisor: 'elements', minDivisor: 1, onZeroDivisor: 'zero' }).map(
       ([name, value]): [() => Arrays, string] => [
         () => ({ reduction, rowLength: 3, [name]: value }),
-        `TypeError: ${name} has a use only with reduction "mean", got "${reduction}"`,
+        `TypeError: ${name} has a use only with reduction "mean" or "rowMeans", got "${reduction}"`,
       ],
     ),
   ),
@@ -669,12 +669,12 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
     ...(['sum', 'mean'] as const).map((reduction): [string, () => unknown, string] => [
       `a place for the losses of a ${reduction}`,
       () => smooth.huberLoss(x, y, { reduction, out: x.slice() }),
-      `TypeError: huberLoss: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+      `TypeError: huberLoss: out has a use only with reduction "none", "rows", "rowMeans" or "columns", got "${reduction}"`,
     ]),
     [
       'a place for the losses of a mean that is made with its gradient',
       () => new smooth.HuberLoss().withGrad(x, y, x.slice(), { out: x.slice() }),
-      'TypeError: HuberLoss: out has a use only with reduction "none" or "rows", got "mean"',
+      'TypeError: HuberLoss: out has a use only with reduction "none", "rows", "rowMeans" or "columns", got "mean"',
     ],
   ];
   test.each(errors)('%s', (_, call, text) => {

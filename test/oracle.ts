@@ -82,7 +82,7 @@ export interface Job {
   mask?: Layout | undefined;
   ignoreNaNTargets?: boolean | undefined;
   ignoreValue?: number | undefined;
-  reduction?: 'none' | 'sum' | 'mean' | 'rows' | undefined;
+  reduction?: 'none' | 'sum' | 'mean' | 'rows' | 'rowMeans' | undefined;
   divisor?:
     | 'elements'
     | 'rows'

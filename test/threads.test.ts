@@ -154,6 +154,16 @@ describe('the results are those of one thread', () => {
     ['rows of a thousand and more', { rowLength: 1024 * 3, reduction: 'rows' }],
     ['rows of more than a piece', { rowLength: 2 * PIECE, reduction: 'rows' }],
     ['one row', { rowLength: n, reduction: 'rows' }],
+    [
+      'means of rows',
+      {
+        rowLength: 3,
+        reduction: 'rowMeans',
+        divisor: 'unmasked',
+        mask: bytes(5, n),
+        gradOutput: some(6, n / 3),
+      },
+    ],
     ...(['rows', 'weights', 'nonzeroWeights', 'unmasked', 7.5, 0] as const).map(
       (divisor): [string, Partial<Call>] => [
         `the divisor ${divisor}`,

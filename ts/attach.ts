@@ -1,7 +1,8 @@
 // The memories of other programs: their arrays are used in place, by a kernel of their own.
 import type { Binding, Bound } from './bind.ts';
-import { bufferOf, byteOffsetOf, describe, elements, isTypedArray } from './check.ts';
-import { ALIGNMENT, LOWEST, MAX_PAGES, PAGE } from './heap.ts';
+import { bufferOf, byteOffsetOf, describe, elements, isTypedArray, type Values } from './check.ts';
+import { PIECE } from './generated/job.ts';
+import { ALIGNMENT, LOWEST, MAX_PAGES, PAGE, SKEW } from './heap.ts';
 import {
   attachedKernel,
   attachedKernels,
@@ -177,9 +178,9 @@ function kernelAt(bound: Bound): Kernel | undefined {
   return attachedKernels.find((kernel) => isAt(kernel, bound));
 }
 
-/** Whether an array is where a kernel can use it in place. Curves are made there. */
-function isAt(kernel: Kernel, { slot: at, isOther, array }: Bound): boolean {
-  if (at === slot.CURVES) return true;
+/** Whether an array is where a kernel can use it in place. What a call derives is made there. */
+function isAt(kernel: Kernel, { isDerived, isOther, array }: Bound): boolean {
+  if (isDerived) return true;
   if (!isOther || !isTypedArray(array) || !kernel.home.has(bufferOf(array))) return false;
   // The kernel's sums of addresses wrap around at either end of 4 GiB.
   const start = byteOffsetOf(array);
@@ -193,14 +194,29 @@ export function sharesHome(bound: Bound, other: Bound): boolean {
   return home === undefined || isAt(home, other);
 }
 
-/** Has room for the curves of a call. Its owner's code runs for that, while nothing is bound. */
-export function reserveCurves(kernel: Kernel, { fn, rowLength }: Plan): void {
+/** The bytes of what a call makes for itself in an attached memory. */
+export function ownBytes(plan: Plan, bounds: readonly Bound[]): number {
+  const { rowLength } = plan;
+  const lengthOf = (at: number): number => elements((bounds[at] as Bound).array as Values);
+  const n = lengthOf(slot.INPUT);
+  const parts = [];
+  if (plan.hasColumns) parts.push(24 * rowLength);
+  if (plan.makesUpstream) parts.push((4 * n) / rowLength);
+  if (plan.reduction === 'columns' && plan.isLossArray) parts.push(4 * PIECE);
+  for (const at of [slot.GRAD_INSIDE, slot.GRAD_OUTSIDE])
+    if (plan.hasGradient(at) && lengthOf(at) !== n) parts.push(4 * PIECE);
+  // Each begins at a multiple of 64, and long ones are shifted.
+  return parts.reduce((sum, bytes) => sum + bytes + ALIGNMENT + SKEW, 0);
+}
+
+/** Makes sure that there is room for these. The memory's owner's code runs for that, while nothing is bound. */
+export function reserve(kernel: Kernel, { fn }: Plan, bytes: number): void {
   const { buffer } = kernel.memory as WebAssembly.Memory;
-  kernel.reserve(24 * rowLength, fn);
+  kernel.reserve(bytes, fn);
   if (!attachedKernels.includes(kernel))
     throw new Error(`${fn}: allocate() detached the memory during the call`);
   if (kernel.backend === 'wasm' && kernel.memory?.buffer !== buffer)
     throw new Error(
-      `${fn}: allocate(), which takes memory for thresholds by column, made the memory grow, which detached the arrays of the call; make them anew, and call again`,
+      `${fn}: allocate(), which takes memory for what the call makes of its arguments, made the memory grow, which detached the arrays of the call; make them anew, and call again`,
     );
 }

@@ -3,7 +3,7 @@
 //
 // User code can run while arrays are asked for their stamps (an array's prototype may be a proxy),
 // and nowhere after that. The other facts of each array are read once, by the engine's own getters.
-import { homeOf, reserveCurves, sharesHome } from './attach.ts';
+import { homeOf, ownBytes, reserve, sharesHome } from './attach.ts';
 import {
   bufferOf,
   byteOffsetOf,
@@ -51,6 +51,13 @@ export class Bound {
   place = 0;
   /** Whether it is copied piece by piece, though it goes by column: rows are longer than a piece. */
   isLongRow = false;
+  /** Whether the call makes it of other arrays: curves, and upstream gradients of row means. */
+  isDerived = false;
+  /** Whether it is a result of sums; see fold.ts. */
+  isFolded = false;
+  /** These, and the elements that they are of, where those are not in the kernel's memory. */
+  sums: Float64Array | undefined = undefined;
+  piece: Float32Array | undefined = undefined;
 
   constructor(at: number) {
     this.slot = at;
@@ -80,6 +87,8 @@ export class Binding {
   isStaged = false;
   /** Whether a result is written over an input. */
   isInPlace = false;
+  /** Whether a result is made of sums. */
+  hasFolds = false;
   /** Whether any of them was not made by the kernel. */
   hasOthers = false;
   /** Whether arrays that the kernel did not make may be kept for the next call: short ones, as they are, of which nothing was copied yet. */
@@ -176,11 +185,13 @@ export class Binding {
     this.forget();
     // What the last call left.
     if (this.hasOthers) this.end();
+    if (this.hasFolds) for (const bound of this.list) bound.isFolded = false;
     this.#taken = 0;
     this.hasOthers = false;
     this.#mayKeep = true;
     this.isStaged = false;
     this.isInPlace = false;
+    this.hasFolds = false;
     return this.#calls;
   }
 
@@ -201,6 +212,8 @@ export class Binding {
   #takeWith(at: number, array: unknown, home: Home, stamp: Stamp | undefined): void {
     const bound = this.bounds[at] as Bound;
     this.#taken |= 1 << at;
+    bound.isDerived = false;
+    bound.isFolded = false;
     if (stamp !== undefined && stamp.length >= 0 && stamp.isOf(home) && stamp.type === bound.type) {
       bound.length = stamp.length;
       bound.start = stamp.offset;
@@ -219,14 +232,22 @@ export class Binding {
     this.#taken |= 1 << at;
     const bound = this.bounds[at] as Bound;
     bound.isOther = false;
+    bound.isFolded = false;
     bound.length = -1;
     this.hasOthers = true;
     this.#mayKeep = false;
   }
 
-  /** Takes the curves of all columns, which each call makes. */
-  takeCurves(): void {
-    this.#taken |= 1 << slot.CURVES;
+  /** Takes an operand that each call makes of other arrays. */
+  derive(at: number, is: number): void {
+    const bound = this.bounds[at] as Bound;
+    this.#taken |= 1 << at;
+    bound.isDerived = true;
+    bound.isOther = false;
+    bound.array = undefined;
+    bound.buffer = undefined;
+    bound.length = 0;
+    bound.layout = is;
   }
 
   /** Lists what was taken, for the checks; throws if another call has begun since `call`. */
@@ -283,7 +304,9 @@ export function bind(
   binding.takeInput(slot.INPUT, input, home, plan.inputType);
   binding.takeInput(slot.TARGET, target, home, plan.targetType);
   if (plan.hasArrays) takeOptions(binding, plan, given, home);
-  if (typeof upstream !== 'number') binding.take(slot.UPSTREAM, upstream, home);
+  if (typeof upstream !== 'number')
+    binding.take(plan.makesUpstream ? slot.ROW_UPSTREAM : slot.UPSTREAM, upstream, home);
+  if (plan.makesUpstream) binding.derive(slot.UPSTREAM, layout.ROW);
   if (direction !== undefined) binding.take(slot.DIRECTION, direction, home);
   if (out !== undefined) {
     if (!plan.isLossArray) throw uselessOut(plan, out);
@@ -294,12 +317,13 @@ export function bind(
     if (plan.addsToOut) throw nothingToAddTo(plan);
     binding.make(slot.GRAD_INPUT);
   }
-  if (plan.hasColumns) binding.takeCurves();
+  if (plan.hasColumns) binding.derive(slot.CURVES, layout.COLUMN);
   binding.collect(plan.fn, call);
   const other = homeOf(kernel, binding);
   if (other !== undefined) {
+    const bytes = ownBytes(plan, binding.bounds);
     binding.end();
-    if (plan.hasColumns) reserveCurves(other, plan);
+    if (bytes > 0) reserve(other, plan, bytes);
     return other;
   }
   check(kernel, plan, binding, released);
@@ -325,9 +349,9 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
   if ((bounds[slot.TARGET] as Bound).length !== n) throw lengthsDiffer(plan, bounds);
   const rows = plan.rowLength === 0 ? 0 : rowsOf(plan, n);
   for (const bound of list)
-    if (bound.slot === slot.CURVES) bound.layout = layout.COLUMN;
+    if (bound.isDerived) continue;
     else if (bound.length < 0) makeArray(kernel, plan, binding, bound, n, rows);
-    else lay(plan, bound, n, rows);
+    else lay(plan, binding, bound, n, rows);
   for (const bound of list) if (bound.isResult) checkOverlaps(plan, binding, bound);
   binding.n = n;
 }
@@ -447,7 +471,7 @@ function uselessOut(plan: Plan, out: unknown): TypeError {
   const { fn, reduction } = plan;
   plan.checkType(slot.OUT, out);
   return new TypeError(
-    `${fn}: out has a use only with reduction "none" or "rows", got "${reduction}"`,
+    `${fn}: out has a use only with reduction "none", "rows", "rowMeans" or "columns", got "${reduction}"`,
   );
 }
 
@@ -471,9 +495,15 @@ function copyForbidden(plan: Plan, binding: Binding, bound: Bound): TypeError {
 }
 
 /** Finds out what the elements of an array belong to, by its length where the options do not say. */
-function lay(plan: Plan, bound: Bound, n: number, rows: number): void {
+function lay(plan: Plan, binding: Binding, bound: Bound, n: number, rows: number): void {
   const { length } = bound;
-  const is = plan.layoutOf(bound.slot);
+  let is = plan.layoutOf(bound.slot);
+  const weights = weightsOf(binding, bound.slot);
+  if (weights !== undefined && length !== n) is = weights.layout;
+  if (bound.isResult && (is === layout.COLUMN || (is === layout.ROW && weights !== undefined))) {
+    bound.isFolded = true;
+    binding.hasFolds = true;
+  }
   const wanted =
     is === layout.FULL || is === layout.NUMBER ? n : is === layout.ROW ? rows : plan.rowLength;
   if (length === wanted)
@@ -482,10 +512,18 @@ function lay(plan: Plan, bound: Bound, n: number, rows: number): void {
   else {
     const input = plan.nameOf(slot.INPUT);
     const each = is === layout.FULL ? `element of ${input}` : is === layout.ROW ? 'row' : 'column';
+    const full =
+      weights === undefined || is === layout.FULL ? '' : `, or ${n}, one for each element`;
     throw new RangeError(
-      `${plan.fn}: ${plan.nameOf(bound.slot)} has length ${length}; it must be ${wanted}, one for each ${each}`,
+      `${plan.fn}: ${plan.nameOf(bound.slot)} has length ${length}; it must be ${wanted}, one for each ${each}${full}`,
     );
   }
+}
+
+/** The weights that a gradient is of, if there are several. */
+function weightsOf({ list, bounds }: Binding, at: number): Bound | undefined {
+  const of = at === slot.GRAD_INSIDE ? slot.INSIDE : at === slot.GRAD_OUTSIDE ? slot.OUTSIDE : -1;
+  return of >= 0 && list.includes(bounds[of] as Bound) ? bounds[of] : undefined;
 }
 
 function layoutByLength(plan: Plan, at: number, length: number, n: number, rows: number): number {
@@ -513,7 +551,7 @@ function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
   for (const other of binding.list) {
     if (other === own || other.buffer !== buffer) continue;
     if (end <= other.start || other.start + other.bytesPerElement * other.length <= start) continue;
-    if (other.slot === slot.CURVES) continue;
+    if (other.isDerived) continue;
     const isOperand = other.slot < slot.MASK && other.layout === layout.FULL;
     if (!isOperand || other.start !== start || other.length !== own.length)
       throw overlap(plan, own.slot, other);
@@ -569,7 +607,7 @@ export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
   own.array = curves;
   if (kernel.isPlain) return;
   stage?.open(plan.fn);
-  const place = placeForCurves(kernel, plan, curves.length, binding.n);
+  const place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
   if (place !== own.place) job.forget();
   own.place = place;
   write(views.f32, curves, place / 4);
@@ -583,12 +621,12 @@ function write(f32: Float32Array, values: Float32Array, at: number): void {
 }
 
 /**
- * A place for curves, which all pieces and threads read. Threads that are given up may still read those
- * of a long call, which therefore has memory of its own.
+ * A place for an operand that the call makes, which all pieces and threads read. Threads that are given up
+ * may still read that of a long call, which therefore has memory of its own.
  */
-function placeForCurves(kernel: Kernel, plan: Plan, floats: number, n: number): number {
+function placeFor(kernel: Kernel, plan: Plan, at: number, floats: number, n: number): number {
   const { stage } = kernel;
-  if (stage !== undefined && n <= PIECE && floats <= PIECE) return stage.placeOf(slot.CURVES);
+  if (stage !== undefined && n <= PIECE && floats <= PIECE) return stage.placeOf(at);
   return kernel.take(4 * floats, plan.fn);
 }
 
@@ -606,10 +644,42 @@ function makeArray(
       `${plan.fn}: out is missing, and copy: "throw" forbids a new array outside of the kernel's memory`,
     );
   bound.layout = plan.layoutOf(bound.slot);
-  bound.length = bound.layout === layout.ROW ? rows : n;
+  bound.isFolded = bound.layout === layout.COLUMN;
+  if (bound.isFolded) binding.hasFolds = true;
+  bound.length = bound.isFolded ? plan.rowLength : bound.layout === layout.ROW ? rows : n;
   bound.array = new Float32Array(bound.length);
   bound.buffer = bound.array.buffer;
   bound.start = 0;
   bound.place = 0;
-  if (kernel.stage) binding.isStaged = true;
+  if (kernel.stage && !bound.isFolded) binding.isStaged = true;
+}
+
+/** Makes the upstream gradients of all rows, each divided as its row is, and finds a place for them. */
+export function placeUpstream(
+  kernel: Kernel,
+  plan: Plan,
+  job: Job,
+  upstream: number | Float32Array,
+  divisors: Float64Array,
+): void {
+  const { stage, views } = kernel;
+  const { bounds, n } = job.binding;
+  const [own, given] = [bounds[slot.UPSTREAM], bounds[slot.ROW_UPSTREAM]] as [Bound, Bound];
+  const isNumber = typeof upstream === 'number';
+  const grads = isNumber ? [] : (given.array ?? views.f32.subarray(given.start / 4));
+  const values = new Float32Array(divisors.length);
+  for (let row = 0; row < values.length; row++) {
+    const divisor = divisors[row] as number;
+    const grad = isNumber ? upstream : (grads[row] as number);
+    values[row] = divisor !== 0 ? grad / divisor : plan.zeroOnZero ? 0 : Number.NaN;
+  }
+  if (kernel.isPlain) {
+    own.array = values;
+    return;
+  }
+  stage?.open(plan.fn);
+  own.place = placeFor(kernel, plan, slot.UPSTREAM, values.length, n);
+  job.forget();
+  write(views.f32, values, own.place / 4);
+  if (!isNumber && given.buffer) stage?.countRead(given.length);
 }

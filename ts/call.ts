@@ -1,13 +1,14 @@
 // One call: its arrays are bound to its plan, passes over the elements compute what is wanted, and what
 // they add up to is divided as the reduction says.
-import { bind, placeCurves } from './bind.ts';
+import { type Bound, bind, placeCurves, placeUpstream } from './bind.ts';
 import { describe } from './check.ts';
+import { placeFolds } from './fold.ts';
 import { count, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import { type Kernel, theKernel } from './kernel.ts';
 import type { Given, InputArray } from './options.ts';
 import { type Plan, slot } from './plan.ts';
-import { unmaskedRows } from './rows.ts';
+import { rowDivisors, unmaskedRows } from './rows.ts';
 import { type Sums, walk } from './walk.ts';
 
 /** What is stored of the elements, beside gradients. */
@@ -57,7 +58,10 @@ export function compute(
       }
     }
     if (plan.hasColumns) placeCurves(kernel, plan, job);
-    const loss = reduce(kernel, plan, job, upstream);
+    if (binding.hasFolds) placeFolds(kernel, plan, job);
+    const loss = plan.dividesRows
+      ? divideRows(kernel, plan, job, upstream)
+      : reduce(kernel, plan, job, upstream);
     if (plan.makesArray)
       return gradInput ?? (binding.bounds[slot.GRAD_INPUT]?.array as Float32Array);
     if (plan.isLossArray) return out ?? (binding.bounds[slot.OUT]?.array as Float32Array);
@@ -108,6 +112,26 @@ function reduce(kernel: Kernel, plan: Plan, job: Job, upstream: number | Float32
   if (divisor === 0) return plan.zeroOnZero ? 0 : Number.NaN;
   const loss = (sums.loss * plan.scale) / divisor;
   return plan.isThresholdGrad && isNumber ? loss * upstream : loss;
+}
+
+/**
+ * The same, with each row divided by a number of its own. That number is part of the upstream gradient of the
+ * row; the kernel's sums of rows are divided here.
+ */
+function divideRows(kernel: Kernel, plan: Plan, job: Job, upstream: number | Float32Array): number {
+  const { bounds } = job.binding;
+  const divisors = rowDivisors(kernel, plan, job);
+  if (plan.makesUpstream) placeUpstream(kernel, plan, job, upstream, divisors);
+  const loss = reduce(kernel, plan, job, 1);
+  if (!plan.hasRows) return loss;
+  const { array, start } = bounds[slot.OUT] as Bound;
+  const losses = array ?? kernel.views.f32.subarray(start / 4);
+  for (let row = 0; row < divisors.length; row++) {
+    const divisor = divisors[row] as number;
+    losses[row] =
+      divisor !== 0 ? (losses[row] as number) / divisor : plan.zeroOnZero ? 0 : Number.NaN;
+  }
+  return loss;
 }
 
 /** What the kernel multiplies gradients by. Derivatives to the threshold are divided as losses are. */

@@ -98,7 +98,7 @@ export class Job {
       // Curves are made of these.
       if (at >= slot.THRESHOLD) continue;
       let { place } = bound;
-      if (bound.buffer === undefined && bound.layout !== layout.COLUMN)
+      if (bound.buffer === undefined && bound.layout !== layout.COLUMN && !bound.isFolded)
         place += bound.bytesPerElement * (bound.layout === layout.ROW ? row : element);
       if (!bound.isResult) {
         const word = this.#word + OPERANDS + OPERAND_WORDS * at;

@@ -99,7 +99,7 @@ export class LossAccumulator {
         `${NAME}: loss must be a loss object, such as new SmoothL1Loss(), got ${describe(loss)}`,
       );
     const base = new Given().read({ sum: 'exact' }, parts.base);
-    if (base.reduction === 'none' || base.reduction === 'rows')
+    if (![undefined, 'sum', 'mean'].includes(base.reduction as string | undefined))
       throw new TypeError(
         `${NAME}: loss must have reduction "sum" or "mean", got "${base.reduction}"`,
       );

@@ -45,7 +45,7 @@ type NoThreshold = Record<never, never>;
  *
  * @param input the predictions.
  * @param target as many true values.
- * @returns the loss; an array of them for the reductions `"none"` and `"rows"`.
+ * @returns the loss; an array of them for the reductions `"none"`, `"rows"`, `"rowMeans"` and `"columns"`.
  * @throws {TypeError} if an argument or an option has the wrong type, or is not there, or has no use.
  * @throws {RangeError} if an option has a wrong value, lengths differ, or `out` overlaps an input in part.
  * @see Girshick, Fast R-CNN (2015), equations 2 and 3; PyTorch's `smooth_l1_loss`.

@@ -18,8 +18,11 @@ export type HalfArray = Uint16Array | Float16;
 /** An array of predictions or of targets. */
 export type InputArray = Float32Array | HalfArray;
 
-/** `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements. */
-export type Reduction = 'none' | 'sum' | 'mean' | 'rows';
+/**
+ * `"none"`: one loss for each element; `"rows"`: one sum for each row of `rowLength` elements; `"rowMeans"`: the
+ * same, each divided by its own `divisor`; `"columns"`: one sum for each column.
+ */
+export type Reduction = 'none' | 'sum' | 'mean' | 'rows' | 'rowMeans' | 'columns';
 
 /** An array that a function made: it is on an `ArrayBuffer`, as `Blob` and others ask for. */
 export type NewArray = Float32Array & { readonly buffer: ArrayBuffer };
@@ -32,11 +35,11 @@ export type ResultOf<Out extends Float32Array | undefined> = Out extends Float32
 /** What a result is used for must not tell which `out` was given. */
 type NoInference<T> = [T][T extends unknown ? 0 : never];
 
-/** What a loss function returns: a number, or an array for the reductions `"none"` and `"rows"`. */
+/** What a loss function returns: a number for the reductions `"mean"` and `"sum"`, otherwise an array. */
 export type LossOf<
   R extends Reduction,
   Out extends Float32Array | undefined = Float32Array,
-> = R extends 'none' | 'rows' ? ResultOf<Out> : number;
+> = R extends 'mean' | 'sum' ? number : ResultOf<Out>;
 
 /**
  * One number; a full-size array; or, with `rowLength` given, an array with one value for each row
@@ -57,7 +60,7 @@ export type MaskValues = Uint8Array | Uint8ClampedArray | readonly boolean[];
  */
 export type Mask = MaskValues | { perRow: MaskValues } | { perColumn: MaskValues };
 
-/** What the sum of the losses is divided by for the reduction `"mean"`. */
+/** What the sum of the losses is divided by for the reduction `"mean"`, or that of a row for `"rowMeans"`. */
 export type Divisor =
   | 'elements'
   | 'rows'
@@ -89,11 +92,11 @@ export interface LossOptions<R extends Reduction = Reduction> {
   ignoreValue?: number | undefined;
   /** The number of columns, if the arrays are rows of so many elements. */
   rowLength?: number | undefined;
-  /** What `"mean"` divides by: a name, or a number (mmdetection's `avg_factor`). Default `"elements"`. Weights are the outside ones. */
+  /** What `"mean"` divides by: a name, or a number (mmdetection's `avg_factor`). Default `"elements"`. Weights are the outside ones. For `"rowMeans"`, it is counted for each row. */
   divisor?: Divisor | undefined;
-  /** The least that `"mean"` divides by: 1 for the `max(1, n)` of SSD. */
+  /** The least that a mean is divided by: 1 for the `max(1, n)` of SSD. */
   minDivisor?: number | undefined;
-  /** What `"mean"` is if its divisor is 0. Default `"nan"`. */
+  /** What a mean is if its divisor is 0. Default `"nan"`. */
   onZeroDivisor?: 'nan' | 'zero' | undefined;
   /** `"throw"`: an array outside of the kernel's memory is an error; `"allow"`: it is copied. Default `"allow"`. */
   copy?: 'allow' | 'throw' | undefined;
@@ -145,9 +148,9 @@ export interface ElementOptions {
 export interface GradOptions {
   /** Receives the gradient to the target. */
   gradTarget?: Float32Array | undefined;
-  /** Receives the gradient to the inside weights, full size. */
+  /** Receives the gradient to the inside weights: one for each element, or as many as there are weights by row or by column, which are sums. */
   gradInsideWeights?: Float32Array | undefined;
-  /** Receives the gradient to the outside weights, full size. */
+  /** Receives the gradient to the outside weights, likewise. */
   gradOutsideWeights?: Float32Array | undefined;
   /** Gradients are added to what their arrays hold. */
   accumulate?: boolean | undefined;

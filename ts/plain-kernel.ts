@@ -134,6 +134,11 @@ export function createPlainKernel(
     };
     const array = (index: number): Float32Array | undefined =>
       (bounds[index] as Bound).array as Float32Array | undefined;
+    /** Where a result goes, with the element that this begins with. */
+    const resultAt = (index: number): [Float32Array | undefined, number] => {
+      const { isFolded, piece } = bounds[index] as Bound;
+      return isFolded ? [piece, first] : [array(index), 0];
+    };
 
     const [x, xFirst] = floatsOf(bounds[slot.INPUT] as Bound, first, n, 0);
     const [y, yFirst] = floatsOf(bounds[slot.TARGET] as Bound, first, n, 1);
@@ -147,6 +152,7 @@ export function createPlainKernel(
         ? (element) => curves[row * rowLength + (element % rowLength)] as number
         : () => number;
     };
+    const [out, outFirst] = resultAt(slot.OUT) as [Float32Array, number];
     if (isPlain(at, wanted, bounds) && !curves) {
       runPlain(
         {
@@ -155,7 +161,8 @@ export function createPlainKernel(
           xFirst,
           y,
           yFirst,
-          out: array(wanted & want.STORE ? slot.OUT : slot.GRAD_INPUT),
+          out: wanted & want.STORE ? out : array(slot.GRAD_INPUT),
+          outFirst,
           pre: float('pre'),
           inv: float('inv'),
           lim: float('lim'),
@@ -187,13 +194,13 @@ export function createPlainKernel(
     const shift = f32[at + field.shift] as number;
     const accumulates = u32[at + field.accumulate] !== 0;
     const isGradient = (wanted & (want.GRAD | want.CURVATURE)) !== 0;
-    const out = array(slot.OUT) as Float32Array;
     const robustWeights = array(slot.ROBUST_WEIGHTS) as Float32Array;
     const put = (index: number): ((element: number, value: number) => void) => {
-      const result = isGradient ? array(index) : undefined;
+      const [result, from] = isGradient ? resultAt(index) : [undefined, 0];
       if (!result) return () => {};
       return (element, value) => {
-        result[element] = accumulates ? (result[element] as number) + value : value;
+        const i = element - from;
+        result[i] = accumulates ? (result[i] as number) + value : value;
       };
     };
     const putInput = put(slot.GRAD_INPUT);
@@ -240,7 +247,7 @@ export function createPlainKernel(
       const weighted = isMasked ? 0 : fround(outsideWeight * lossOfElement);
       if (addsExactly && !isSlope) exactLoss.add(weighted);
       if (wanted & want.SUM) lanes[lane] = (lanes[lane] as number) + weighted;
-      if (wanted & want.STORE) out[i] = fround(weighted * scale) + 0;
+      if (wanted & want.STORE) out[i - outFirst] = fround(weighted * scale) + 0;
       if (wanted & want.ROWS) {
         const row = work / 8 + totals.ROW;
         let sum = (f64[row] as number) + weighted;
@@ -335,7 +342,7 @@ export function createPlainKernel(
 
   /** Computes a plain pass, several times as fast as the general loop. */
   function runPlain(
-    { wanted, x, xFirst, y, yFirst, out, pre, inv, lim, half, scale }: PlainPass,
+    { wanted, x, xFirst, y, yFirst, out, outFirst, pre, inv, lim, half, scale }: PlainPass,
     first: number,
     n: number,
     total: number,
@@ -354,7 +361,7 @@ export function createPlainKernel(
           const lane = (i - leaf) & (LANES - 1);
           lanes[lane] = (lanes[lane] as number) + loss;
         }
-        if (stores) (out as Float32Array)[i] = fround(loss * scale) + 0;
+        if (stores) (out as Float32Array)[i - outFirst] = fround(loss * scale) + 0;
         if (grads) (out as Float32Array)[i] = fround(t * scale);
       }
       if (sums) fold(total, leaf - first);
@@ -372,6 +379,8 @@ interface PlainPass {
   y: Float32Array;
   yFirst: number;
   out: Float32Array | undefined;
+  /** The element that `out` begins with. */
+  outFirst: number;
   pre: number;
   inv: number;
   lim: number;

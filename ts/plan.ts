@@ -24,7 +24,7 @@ import {
   unknownOption,
 } from './options.ts';
 
-/** The arrays of a call: the operands of the job, then its results, then what curves are made of. */
+/** The arrays of a call: the operands of the job, then its results, then what operands are made of. */
 export const slot = {
   ...operand,
   OUT: operand.MASK + 1 + result.OUT,
@@ -35,8 +35,10 @@ export const slot = {
   ROBUST_WEIGHTS: operand.MASK + 1 + result.ROBUST_WEIGHTS,
   THRESHOLD: operand.MASK + 1 + result.ROBUST_WEIGHTS + 1,
   TAU: operand.MASK + 1 + result.ROBUST_WEIGHTS + 2,
+  /** Upstream gradients of row means; `UPSTREAM` is made of them. */
+  ROW_UPSTREAM: operand.MASK + 1 + result.ROBUST_WEIGHTS + 3,
 } as const;
-export const SLOTS = slot.TAU + 1;
+export const SLOTS = slot.ROW_UPSTREAM + 1;
 
 export const isResult = (at: number): boolean => at >= slot.OUT && at <= slot.ROBUST_WEIGHTS;
 
@@ -46,7 +48,9 @@ export function wantsOf(at: number): number {
   return at === slot.ROBUST_WEIGHTS ? want.ROBUST : want.GRAD | want.CURVATURE;
 }
 
-const REDUCTIONS = ['none', 'sum', 'mean', 'rows'] as const;
+const REDUCTIONS = ['none', 'sum', 'mean', 'rows', 'rowMeans', 'columns'] as const;
+/** Those that divide. */
+const MEANS: readonly string[] = ['mean', 'rowMeans'];
 const DIVISORS = [
   'elements',
   'rows',
@@ -139,8 +143,12 @@ export class Plan {
   readonly isGradient: boolean;
   /** Whether the result is the derivative to the threshold. */
   readonly isThresholdGrad: boolean;
-  /** Whether the losses are one sum for each row. */
+  /** Whether the losses are one sum, or one mean, for each row. */
   readonly hasRows: boolean;
+  /** Whether each row is divided by a number of its own. */
+  readonly dividesRows: boolean;
+  /** Whether that makes an upstream gradient for each row. */
+  readonly makesUpstream: boolean;
   /** Whether the losses are an array. */
   readonly isLossArray: boolean;
   /** Whether the result is an array of gradients or curvatures. */
@@ -231,13 +239,13 @@ export class Plan {
       this.hasColumns;
     const { isMean } = this;
     const makesLoss = role === 'forward' || role === 'withGrad' || role === 'distance' || isAdd;
-    this.hasRows = makesLoss && this.reduction === 'rows';
-    this.isLossArray = makesLoss && (this.reduction === 'none' || this.reduction === 'rows');
+    this.dividesRows = this.reduction === 'rowMeans';
+    this.hasRows = makesLoss && (this.reduction === 'rows' || this.dividesRows);
+    this.isLossArray = makesLoss && this.reduction !== 'mean' && this.reduction !== 'sum';
     this.want = ROLE_WANTS[role] ?? 0;
     if (role === 'thresholdGrad') this.want = loss.thresholdGrad | (isExact ? want.EXACT : 0);
     if (makesLoss)
-      this.want |=
-        this.reduction === 'none' ? want.STORE : this.reduction === 'rows' ? want.ROWS : this.adds;
+      this.want |= !this.isLossArray ? this.adds : this.hasRows ? want.ROWS : want.STORE;
     if (given.outLosses !== undefined) this.want |= want.STORE;
     if (given.outRobustWeights !== undefined) this.want |= want.ROBUST;
     this.isThresholdGrad = (this.want & (want.BETA | want.DELTA)) !== 0;
@@ -245,6 +253,8 @@ export class Plan {
     const counts = this.reduction === 'mean';
     this.counted = counts ? countOf(this.divisor, isExact) : count.NOTHING;
     this.isGradient = (this.want & ~(this.adds | want.STORE | want.ROWS | want.ROBUST)) !== 0;
+    this.makesUpstream = this.dividesRows && this.isGradient;
+    if (this.makesUpstream) this.want |= want.UPSTREAM;
     this.countsRows = counts && this.divisor === 'unmaskedRows';
     this.countsFirst =
       this.countsRows || (isMean && this.counted !== count.NOTHING && this.isGradient);
@@ -261,14 +271,22 @@ export class Plan {
     if (at === slot.INSIDE) return this.given.insideLayout;
     if (at === slot.OUTSIDE) return this.given.outsideLayout;
     if (at === slot.MASK) return this.given.maskLayout;
-    if (at === slot.UPSTREAM) return layout.NUMBER;
-    if (at === slot.OUT && this.hasRows) return layout.ROW;
-    return at >= slot.THRESHOLD ? layout.COLUMN : layout.FULL;
+    const isByColumn = this.reduction === 'columns';
+    if (at === slot.UPSTREAM) return isByColumn ? layout.COLUMN : layout.NUMBER;
+    if (at === slot.ROW_UPSTREAM || (at === slot.OUT && this.hasRows)) return layout.ROW;
+    if (at >= slot.THRESHOLD || (at === slot.OUT && isByColumn)) return layout.COLUMN;
+    return layout.FULL;
   }
 
   /** What the options say that the elements of `input` or `target` are. */
   typeOf(at: number): ElementType | undefined {
     return at === slot.INPUT ? this.inputType : this.targetType;
+  }
+
+  /** Whether the options have an array for this gradient to weights. */
+  hasGradient(at: number): boolean {
+    const { gradInsideWeights, gradOutsideWeights } = this.given;
+    return (at === slot.GRAD_INSIDE ? gradInsideWeights : gradOutsideWeights) !== undefined;
   }
 
   /** What an array is called in errors. */
@@ -286,6 +304,7 @@ export class Plan {
       case slot.OUTSIDE:
         return side(this.outsideName, given.outsideLayout);
       case slot.UPSTREAM:
+      case slot.ROW_UPSTREAM:
         return 'gradOutput';
       case slot.DIRECTION:
         return 'gradGradInput';
@@ -322,7 +341,7 @@ export class Plan {
         ? maskText(given.maskLayout)
         : (at === slot.INSIDE || at === slot.OUTSIDE) && !isWrapped
           ? WEIGHTS
-          : at === slot.UPSTREAM || at === slot.THRESHOLD || at === slot.TAU
+          : at === slot.UPSTREAM || at >= slot.THRESHOLD
             ? NUMBER_OR_ARRAY
             : at <= slot.TARGET
               ? INPUT
@@ -442,10 +461,20 @@ export class Plan {
     if (minDivisor !== undefined && !(minDivisor >= 0 && minDivisor < Infinity))
       throw new RangeError(`${fn}: minDivisor must be a finite number from 0, got ${minDivisor}`);
     for (const name of ['divisor', 'minDivisor', 'onZeroDivisor'] as const)
-      if (given[name] !== undefined && reduction !== 'mean')
+      if (given[name] !== undefined && !MEANS.includes(reduction))
         throw new TypeError(
-          `${fn}: ${name} has a use only with reduction "mean", got "${reduction}"`,
+          `${fn}: ${name} has a use only with reduction "mean" or "rowMeans", got "${reduction}"`,
         );
+    if (reduction === 'rowMeans') {
+      if (divisor === 'rows' || divisor === 'unmaskedRows')
+        throw new TypeError(
+          `${fn}: divisor "${divisor}" has a use only with reduction "mean"; "rowMeans" divides each row by a number of its own`,
+        );
+      if (divisor === 'weights' && given.gradOutsideWeights !== undefined)
+        throw new TypeError(
+          `${fn}: gradOutsideWeights does not go with reduction "rowMeans" and divisor "weights"`,
+        );
+    }
     if (this.adds === want.EXACT && given.outLosses !== undefined)
       throw new TypeError(
         `${fn}: sum "exact" does not go with outLosses; reduction "none" gives the losses`,
@@ -465,8 +494,8 @@ export class Plan {
       );
     if ((divisor === 'rows' || divisor === 'unmaskedRows') && rowLength === 0)
       throw new TypeError(`${fn}: divisor "${divisor}" needs rowLength, which is missing`);
-    if (reduction === 'rows' && rowLength === 0)
-      throw new TypeError(`${fn}: reduction "rows" needs rowLength, which is missing`);
+    if (['rows', 'rowMeans', 'columns'].includes(reduction) && rowLength === 0)
+      throw new TypeError(`${fn}: reduction "${reduction}" needs rowLength, which is missing`);
   }
 
   #write(inside: number | undefined, outside: number | undefined): void {

@@ -1,4 +1,5 @@
-// Rows that have an element that is not masked, counted in JavaScript for all backends alike.
+// What rows are divided by: counted here, in JavaScript, for all backends alike. The kernel adds up, but
+// divides nothing.
 import type { Bound } from './bind.ts';
 import { layout } from './generated/job.ts';
 import { isHalf, isNaNOf, narrow } from './half.ts';
@@ -24,6 +25,28 @@ export function unmaskedRows(kernel: Kernel, plan: Plan, job: Job): number {
     if (i < end) rows++;
   }
   return rows;
+}
+
+/** What the sum of each row is divided by. */
+export function rowDivisors(kernel: Kernel, plan: Plan, job: Job): Float64Array {
+  const { rowLength, divisor, minDivisor } = plan;
+  const divisors = new Float64Array(job.binding.n / rowLength);
+  if (typeof divisor === 'number') divisors.fill(divisor);
+  else if (divisor === 'elements') divisors.fill(rowLength);
+  else {
+    const counts = countsOf(kernel, plan, job);
+    const share = divisor === 'unmasked' ? () => 1 : weightsOf(kernel, plan, job);
+    const isNumber = divisor === 'nonzeroWeights';
+    for (let row = 0, i = 0; row < divisors.length; row++) {
+      let sum = 0;
+      for (let left = rowLength; left > 0; left--, i++)
+        if (counts(i, row)) sum += isNumber ? Number(share(i, row) !== 0) : share(i, row);
+      divisors[row] = sum;
+    }
+  }
+  for (let row = 0; row < divisors.length; row++)
+    divisors[row] = Math.max(divisors[row] as number, minDivisor);
+  return divisors;
 }
 
 /** Whether an element counts: it is not masked. */
@@ -62,6 +85,16 @@ function missingOf(
   const isZero = (bits & 0x7fff) === 0;
   return (target) =>
     target === bits || (isZero && (target & 0x7fff) === 0) || (ignoresNaN && isNaNOf(type, target));
+}
+
+/** The outside weight of an element. */
+function weightsOf({ views }: Kernel, plan: Plan, { binding }: Job): Of<number> {
+  const weight = plan.given[plan.outsideName];
+  if (typeof weight === 'number') return () => Math.fround(weight);
+  const bound = binding.bounds[slot.OUTSIDE] as Bound;
+  const weights = viewOf(Float32Array, bound, views.f32.buffer);
+  const at = placeOf(bound, plan.rowLength);
+  return (i, row) => weights[at(i, row)] as number;
 }
 
 /** Where the value of an element is in an array. */

@@ -3,6 +3,7 @@
 
 import type { Bound } from './bind.ts';
 import { Exact } from './exact.ts';
+import { addPieces, beginFolds, clearPieces, endFolds, foldsOf } from './fold.ts';
 import { count, EXACT_WORDS, layout, PIECE, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
@@ -64,11 +65,14 @@ export function walk(
   const { rowLength } = plan;
   const before = sums.count;
   const hasRows = (wanted & want.ROWS) !== 0;
-  if (hasRows && rowLength > PIECE) walkLongRows(kernel, plan, job, n, wanted, counted);
+  const folds = foldsOf(job.binding, wanted);
+  beginFolds(folds);
+  if (hasRows && rowLength > PIECE) walkLongRows(kernel, plan, job, n, wanted, counted, folds);
   else {
     job.want(wanted, counted);
-    range(kernel, plan, job, 0, n, hasRows ? PIECE - (PIECE % rowLength) : PIECE, wanted);
+    range(kernel, plan, job, 0, n, hasRows ? PIECE - (PIECE % rowLength) : PIECE, wanted, folds);
   }
+  endFolds(kernel, folds, plan.accumulates);
   if ((wanted & want.EXACT) !== 0) sums.loss = sums.exactLoss.value();
   if (counted === count.EXACT_WEIGHTS) sums.count = sums.exactCount.value();
   if (counted === count.NOTHING) sums.count = before;
@@ -82,6 +86,7 @@ function walkLongRows(
   n: number,
   wanted: number,
   counted: number,
+  folds: readonly Bound[],
 ): void {
   const { rowLength } = plan;
   const bound = job.binding.bounds[slot.OUT] as Bound;
@@ -89,7 +94,7 @@ function walkLongRows(
   const wantedOfRow = (wanted & ~want.ROWS) | want.SUM;
   job.want(wantedOfRow, counted);
   for (let row = 0; row < n / rowLength; row++) {
-    range(kernel, plan, job, row * rowLength, rowLength, PIECE, wantedOfRow);
+    range(kernel, plan, job, row * rowLength, rowLength, PIECE, wantedOfRow, folds);
     losses[row] = kernel.sums.loss * plan.scale;
   }
 }
@@ -108,11 +113,12 @@ function range(
   n: number,
   size: number,
   wanted: number,
+  folds: readonly Bound[],
 ): void {
   const { binding } = job;
   job.point(wanted);
-  if (binding.isStaged) {
-    stage(kernel, plan, job, first, n, wanted);
+  if (binding.isStaged || folds.length > 0) {
+    inPieces(kernel, plan, job, first, n, wanted, folds);
     return;
   }
   // What a lost thread left half done must be there to be done again.
@@ -134,17 +140,18 @@ function copyColumnsIn(buffer: Stage, bound: Bound, first: number, n: number): v
   }
 }
 
-/** The same piece by piece, with the arrays that are elsewhere copied through. */
-function stage(
+/** The same piece by piece, with the arrays that are elsewhere copied through, and results of sums added up. */
+function inPieces(
   kernel: Kernel,
   plan: Plan,
   job: Job,
   first: number,
   n: number,
   wanted: number,
+  folds: readonly Bound[],
 ): void {
   const { rowLength } = plan;
-  const { list } = job.binding;
+  const { isStaged, list } = job.binding;
   const buffer = kernel.stage as Stage;
   kernel.clearTotals(job);
   for (let from = first; from < first + n; from += PIECE) {
@@ -152,9 +159,10 @@ function stage(
     const row = rowLength === 0 ? 0 : Math.floor(from / rowLength);
     const endRow = rowLength === 0 ? 0 : (from + size) / rowLength;
     if (from > 0) job.window(wanted, from, row);
-    for (let i = 0; i < list.length; i++) {
+    if (plan.accumulates) clearPieces(kernel, folds);
+    for (let i = 0; isStaged && i < list.length; i++) {
       const bound = list[i] as Bound;
-      if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
+      if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD || bound.isFolded) continue;
       // Gradients that are added to must be there; columns are there for the whole call.
       if (bound.isResult && !(plan.accumulates && isWritten(bound, wanted))) continue;
       if (bound.layout === layout.COLUMN) continue;
@@ -170,9 +178,11 @@ function stage(
       else buffer.copyBytesIn(bound, begin, length);
     }
     job.run(from, size, kernel.work);
-    for (let i = 2; i < list.length; i++) {
+    if (folds.length > 0) addPieces(kernel, folds, from, size, rowLength);
+    for (let i = 2; isStaged && i < list.length; i++) {
       const bound = list[i] as Bound;
       if (bound.buffer === undefined || !bound.isResult || !isWritten(bound, wanted)) continue;
+      if (bound.isFolded) continue;
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.floor(endRow) : from + size) - begin;
