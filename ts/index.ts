@@ -81,6 +81,7 @@ export type {
   SmoothL1Threshold,
   Weights,
 } from './options.ts';
+export { type Difference, selfTest } from './self-test.ts';
 export type {
   AbortSignalLike,
   Chunk,

@@ -26,8 +26,15 @@ const deno: Host = {
 const bun: Host = { name: 'Bun', program: `${modules}@oven/bun-linux-x64/bin/bun` };
 const workerd = `${modules}@cloudflare/workerd-linux-64/bin/workerd`;
 
-/** V8's two compilers one by one, and the second with code of 256 bits. */
-const tiers = ['--liftoff-only', '--no-liftoff', '--experimental-wasm-revectorize'];
+/** V8's two compilers one by one, when the second is asked, and the second with code of 256 bits. */
+const tiers = [
+  '--liftoff-only',
+  '--no-liftoff',
+  '--no-wasm-tier-up',
+  '--no-wasm-dynamic-tiering',
+  '--no-wasm-lazy-compilation',
+  '--experimental-wasm-revectorize',
+];
 
 const SHARING = /shared memory/;
 const backends: Record<string, Wanted> = {

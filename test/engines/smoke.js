@@ -25,6 +25,8 @@ export async function smoke(smooth, wanted, vectors, threadOptions = {}) {
   };
   same('staged', hash(smooth, elsewhere));
   failures.push(...halfComplaints(smooth));
+  for (const { what, index, expected, actual } of smooth.selfTest())
+    failures.push(`selfTest: ${what}[${index}] is ${actual}, not ${expected}`);
   const refusal = await smooth.setNumThreads(2, threadOptions).then(
     () => undefined,
     (error) => error.message,
