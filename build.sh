@@ -7,6 +7,11 @@
 #   ./build.sh wheel   that, then the Python package in target/wheel, from python/
 #   ./build.sh scale   that, then its tests with Ray and Spark, and ruff; skipped where there is no Python
 #   ./build.sh miri    the Rust tests under Miri, which looks for undefined behaviour
+#   ./build.sh asan    the Rust tests with AddressSanitizer
+#   ./build.sh exhaustive [--threads N]
+#                      all 2^32 residuals at chosen thresholds
+#   ./build.sh mutants [OPTIONS of cargo-mutants]
+#                      changes the kernel in one place at a time, and looks whether a test fails
 #   ./build.sh verify [PACKAGE]
 #                      builds a copy of the sources at another path, and compares each file with dist/
 #                      here, or with a package of that version (node_modules/smooth-l1)
@@ -21,6 +26,7 @@ WASM_PACK=0.15.0
 WASM_BINDGEN=0.2.127 # the version of the crate in Cargo.toml
 RUST=86              # Rust 1.86 is the oldest that wasm-bindgen-cli takes
 NODE=20.19
+CARGO_MUTANTS=27.1.0
 CARGO_DENY=0.20.2 # takes Rust 1.88, which only audits need
 PYTHON=3.11 # what the newest NumPy takes; the package itself takes 3.10
 TARGET=wasm32-unknown-unknown
@@ -34,8 +40,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 task=${1:-build}
 case $task in
-build | test | lint | wheel | scale | miri | verify | audit) ;;
-*) fail "'$task' is not a task: give none, test, lint, wheel, scale, miri, verify or audit" ;;
+build | test | lint | wheel | scale | miri | asan | exhaustive | mutants | verify | audit) ;;
+*) fail "'$task' is not a task: give none, test, lint, wheel, scale, miri, asan, exhaustive, mutants, verify or audit" ;;
 esac
 cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set SMOOTH_L1_CACHE}/.cache}/smooth-l1}
 mkdir -p "$cache" || fail "cannot write to $cache: set SMOOTH_L1_CACHE to another directory"
@@ -504,6 +510,42 @@ run_miri() {
   MIRIFLAGS=${MIRIFLAGS:--Zmiri-disable-isolation} cargo +nightly miri test --locked
 }
 
+run_asan() {
+  cargo +nightly --version >/dev/null 2>&1 || fail "there is no nightly Rust here: rustup toolchain install nightly"
+  # A target of its own: otherwise build scripts and macros would have the sanitizer too.
+  RUSTFLAGS=-Zsanitizer=address cargo +nightly test --locked --test kernel \
+    --target "$(rustc +nightly -vV | sed -n 's/^host: //p')"
+}
+
+run_exhaustive() {
+  setup_rust
+  # For this processor: twice as fast, with the same bits, since Rust fuses no operations.
+  RUSTFLAGS="-C target-cpu=native" cargo run --locked --release --quiet --target-dir target/exhaustive \
+    --example exhaustive -- "$@"
+}
+
+run_mutants() {
+  local copy=target/mutants status=0
+  setup_rust
+  setup_tool cargo-mutants $CARGO_MUTANTS cargo-mutants
+  [ ! -d "$cache/build" ] || locked rm -rf "$cache/build"
+  mkdir -p "$copy/test"
+  rm -rf "${copy:?}"/{crate,test,mutants.out}
+  mkdir "$copy/test"
+  cp -R crate Cargo.toml Cargo.lock "$copy"
+  cp -R test/kernel test/kernel.rs test/exhaustive.rs "$copy/test"
+  node test/mutants/kernel.mjs "$copy/crate"
+  cd "$copy"
+  # What only WebAssembly has is not compiled here.
+  set -- --in-place --baseline=skip --timeout 600 --exclude-re 'wasm::|exports::' "$@" -- --test kernel
+  say "small tests, which fail for most mutants"
+  SMOOTH_L1_QUICK=1 cargo-mutants mutants "$@" || status=$?
+  # 2 and 3: some were missed, or took too long.
+  case $status in 0 | 2 | 3) ;; *) exit "$status" ;; esac
+  say "all tests, for those that are left"
+  cargo-mutants mutants --iterate "$@"
+}
+
 run_verify() {
   local package=${1:-.} copy=$cache/verify.part.$$
   [ -e "$package/dist/SHA256SUMS" ] || fail "$package has no dist/SHA256SUMS: give the folder of the package"
@@ -534,8 +576,12 @@ run_audit() {
 }
 
 case $task in
-miri)
-  run_miri
+miri | asan)
+  "run_$task"
+  exit
+  ;;
+exhaustive | mutants)
+  "run_$task" "${@:2}"
   exit
   ;;
 audit)

@@ -12,7 +12,7 @@ use smooth_l1::kernel;
 use smooth_l1::lanes::LANES;
 use smooth_l1::tiles::{Sum, Totals, Work};
 
-use crate::oracle::Form;
+use crate::formula::{Form, curve_of};
 
 /// One value for all elements, or one for each element, row or column.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,36 +255,6 @@ fn narrowed(half: u32, x: f32) -> u16 {
     let above = all.partition_point(|&y| x.is_nan() || y <= x.abs());
     let bits = if x.is_nan() { above } else { above - 1 } as u16;
     if x.is_sign_negative() { bits | 0x8000 } else { bits }
-}
-
-/// `pre`, `inv`, `lim` and `half`, as the wrapper makes them of a threshold.
-fn curve_of(form: Form, threshold: f32) -> [f32; 4] {
-    const UP: f32 = (1 << 24) as f32;
-    const SMALLEST: f32 = f32::from_bits(1);
-    let (pre, inv) = match (form, threshold) {
-        (Form::Huber, _) => return [1.0, 1.0, threshold, 0.5],
-        (_, 0.0) => (UP, f32::MAX),
-        (_, f32::INFINITY) => (SMALLEST, SMALLEST),
-        _ => {
-            let inverse = 1.0 / f64::from(threshold);
-            let pre = if inverse > f64::from(f32::MAX) {
-                UP
-            } else if inverse < f64::from(f32::MIN_POSITIVE) {
-                1.0 / UP
-            } else {
-                1.0
-            };
-            (pre, inverse_of(threshold * pre))
-        }
-    };
-    let half = if threshold.is_finite() { threshold / 2.0 } else { 0.0 };
-    [pre, inv, 1.0, half]
-}
-
-/// The inverse, rounded so that the slope at the threshold is exactly 1.
-fn inverse_of(beta: f32) -> f32 {
-    let inverse = 1.0 / beta;
-    if beta * inverse < 1.0 { f32::from_bits(inverse.to_bits() + 1) } else { inverse }
 }
 
 /// How a case is laid out and cut into calls.

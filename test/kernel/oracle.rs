@@ -4,57 +4,7 @@
 use smooth_l1::job::{count, want};
 
 use crate::case::{Case, Name, OUTPUTS};
-
-/// L1 is smooth L1 with the threshold 0.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Form {
-    SmoothL1,
-    Huber,
-}
-
-/// The loss at residual `d`.
-pub fn value(form: Form, threshold: f64, d: f64) -> f64 {
-    let a = d.abs();
-    match form {
-        _ if a.is_infinite() && threshold > 0.0 => a,
-        Form::Huber if a < threshold => d * d / 2.0,
-        Form::Huber => threshold * (a - threshold / 2.0),
-        Form::SmoothL1 if a < threshold => d * d / (2.0 * threshold),
-        Form::SmoothL1 => a - threshold / 2.0,
-    }
-}
-
-/// The derivative of the loss with respect to `d`.
-pub fn slope(form: Form, threshold: f64, d: f64) -> f64 {
-    let sign = if d == 0.0 { 0.0 } else { d.signum() };
-    match form {
-        Form::Huber if d.abs() < threshold => d,
-        Form::Huber => threshold * sign,
-        Form::SmoothL1 if d.abs() < threshold => d / threshold,
-        Form::SmoothL1 => sign,
-    }
-}
-
-/// The second derivative; at the kink, where it jumps, 0.
-pub fn curvature(form: Form, threshold: f64, d: f64) -> f64 {
-    match form {
-        _ if d.is_nan() => d,
-        _ if d.abs() >= threshold => 0.0,
-        Form::Huber => 1.0,
-        Form::SmoothL1 => 1.0 / threshold,
-    }
-}
-
-/// The slope divided by `d`; its limit at 0.
-pub fn robust_weight(form: Form, threshold: f64, d: f64) -> f64 {
-    let a = d.abs();
-    match form {
-        _ if d.is_nan() => d,
-        Form::Huber if a <= threshold => 1.0,
-        Form::Huber => threshold / a,
-        Form::SmoothL1 => 1.0 / a.max(threshold),
-    }
-}
+use crate::formula::{Form, curvature, robust_weight, slope, value};
 
 /// The derivative of the loss with respect to its threshold.
 pub fn threshold_slope(form: Form, threshold: f64, d: f64) -> f64 {
