@@ -96,6 +96,30 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(Object.is(sum, 0)).toBe(true);
   });
 
+  test('a block whose sum just fits into the bits of its lanes, or just does not', () => {
+    // Lanes have 53 bits, two sets of them 97. What remains once the block after has taken the largest away
+    // shows the last bit of the sum.
+    const block = 256;
+    const power = (exponent: number) => fround(2 ** exponent);
+    const weight = Float32Array.from({ length: 2 * block }, (_, i) => (i < block ? 1 : -1));
+    const target = smooth.float32(2 * block);
+    const input = smooth.float32(2 * block);
+    for (const bottom of [-126, -40, 0, 20])
+      for (const bits of [28, 29, 30, 31, 32, 33, 71, 72, 73, 74, 75, 76, 77, 78])
+        for (const rest of [0, power(bottom)]) {
+          if (bottom + bits > 127) continue;
+          input.fill(rest, 0, block).fill(0, block);
+          input[3] = input[block + 200] = power(bottom + bits) * (1 - 2 ** -24);
+          input[90] = power(bottom) * (1 + 2 ** -23);
+          const options = { weight, reduction: 'sum', sum: 'exact' } as const;
+          const losses = smooth.l1Loss(input, target, { weight, reduction: 'none' });
+          expect(smooth.l1Loss(input, target, options), `${bottom}, ${bits}`).toBe(
+            exactSum(losses),
+          );
+        }
+    for (const array of [target, input]) smooth.free(array);
+  });
+
   test('NaN and infinities of both signs', () => {
     const input = smooth.float32([1, Infinity, 2, NaN, 3, Infinity]);
     const target = smooth.float32(6);
