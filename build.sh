@@ -453,12 +453,13 @@ run_scale() {
   # Beside the tree, as its users have it.
   "$python" -m pip install --quiet --disable-pip-version-check --no-deps --target target/python target/wheel/*.whl
   say "ruff"
-  "$python" -m ruff check --no-cache python || fail "ruff complains; some of it mends itself: ruff check --fix"
-  "$python" -m ruff format --no-cache --check python || fail "not formatted: ruff format"
+  "$python" -m ruff check --no-cache python examples ||
+    fail "ruff complains; some of it mends itself: ruff check --fix"
+  "$python" -m ruff format --no-cache --check python examples || fail "not formatted: ruff format"
   say "Python tests"
-  # -P: without the sources, which have no module.
-  (cd python && PYTHONPATH=$OLDPWD/target/python PYTHONDONTWRITEBYTECODE=1 \
-    "$python" -P -m pytest --junit-xml=../target/pytest.xml) || status=1
+  # From here, and -P: neither this Python nor the workers of Ray find the sources, which have no module.
+  PYTHONPATH=$PWD/target/python PYTHONDONTWRITEBYTECODE=1 \
+    "$python" -P -m pytest -c python/pyproject.toml --rootdir python --junit-xml=target/pytest.xml python/tests || status=1
   [ -e target/pytest.xml ] || fail "the Python tests did not run: see above"
   "$python" - <<'END' | tee target/scale.count
 import xml.etree.ElementTree as tree

@@ -152,7 +152,7 @@ class _Loss:
         )
         self._curve = (*curve, 1.0, 1.0) if tau is None else (*curve, tau, 1 - tau)
         self._row_length = row_length
-        self._ignores_nan = bool(ignore_nan)
+        self.ignores_nan = bool(ignore_nan)
 
     def __call__(
         self,
@@ -192,9 +192,13 @@ class _Loss:
         """
         return self._add_up("partial", input, target, weight, mask, inside_weight).to_bytes()
 
+    def nothing(self) -> bytes:
+        """The partial loss of no elements."""
+        return Accumulator(self._spec).to_bytes()
+
     def _add_up(self, fn, input, target, weight, mask, inside_weight) -> Accumulator:  # noqa: A002
         spec = self._spec
-        job = _kernel.Job(self._curve, _COUNTED.get(spec.divisor, _job.count.NOTHING), self._ignores_nan)
+        job = _kernel.Job(self._curve, _COUNTED.get(spec.divisor, _job.count.NOTHING), self.ignores_nan)
         if spec.divisor in ("weights", "nonzero_weights") and weight is None:
             raise TypeError(f'{fn}: divisor "{spec.divisor}" needs weight, which is missing')
         values = {
@@ -251,6 +255,9 @@ class _Loss:
         }
         for operand in others:
             array = values[operand]
+            # As NumPy spreads it over the others.
+            if array.ndim == len(shape) > 1 and all(a in (1, b) for a, b in zip(array.shape, shape, strict=True)):
+                continue
             is_row = row_length is not None and array.shape in ((rows,), (rows, 1), (*shape[:-1], 1))
             is_column = row_length is not None and array.shape in ((row_length,), (1, row_length))
             start = f"{fn}: {names[operand]} has shape {array.shape}"
@@ -276,7 +283,7 @@ class _Loss:
         row_length = self._spec.row_length
         target, mask = values[_job.operand.TARGET], values.get(_job.operand.MASK)
         rows = target.size // row_length
-        if mask is None and not self._ignores_nan:
+        if mask is None and not self.ignores_nan:
             return rows
         if mask is not None:
             mask = np.broadcast_to(mask, target.shape).reshape(rows, row_length)
@@ -286,7 +293,7 @@ class _Loss:
         for row in range(0, rows, step):
             block = slice(row, row + step)
             counts = np.ones(target[block].shape, bool) if mask is None else mask[block] != 0
-            if self._ignores_nan:
+            if self.ignores_nan:
                 counts &= ~np.isnan(target[block])
             counted += int(counts.any(axis=1).sum())
         return counted

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 HERE = Path(__file__).parent
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
 @pytest.fixture
