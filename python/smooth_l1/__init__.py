@@ -7,7 +7,7 @@ chunks, processes and machines give the same 64 bits, in any order.
     part = loss.partial(input, target)          # 128 bytes, on each machine
     smooth_l1.value(smooth_l1.merge(parts))     # the loss of everything
 
-`smooth_l1.ray` has the losses for Ray Data.
+`smooth_l1.ray` has the losses for Ray Data, `smooth_l1.spark` for Spark.
 """
 
 from importlib import import_module as _import_module
@@ -20,7 +20,7 @@ __all__ = ["HuberLoss", "L1Loss", "QuantileHuberLoss", "SmoothL1Loss", "count", 
 
 
 def __getattr__(name: str) -> _ModuleType:
-    """Import `ray` when it is first used: it needs a package that this one does without."""
-    if name == "ray":
+    """Import `ray` and `spark` when they are first used: each needs a package that this one does without."""
+    if name in ("ray", "spark"):
         return _import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

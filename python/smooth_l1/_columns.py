@@ -1,4 +1,4 @@
-"""Columns of tables as the arrays of a call, for Ray Data."""
+"""Columns of tables as the arrays of a call, for Ray Data and Spark."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from conftest import HERE
 import smooth_l1
 
 ROOT = HERE.parent.parent
-# Those without comments need a cluster; the examples of their docstrings run.
+# Those without comments need a cluster; the examples of the docstrings of smooth_l1.ray and smooth_l1.spark run.
 PROGRAMS = [
     pytest.param(program, id=f"{page.name}-{i}")
     for page in (ROOT / "docs" / "scale.md", ROOT / "python" / "README.md")
