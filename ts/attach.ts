@@ -12,7 +12,7 @@ import {
   type WasmMemory,
   type WasmModule,
 } from './kernel.ts';
-import { checkNames } from './options.ts';
+import { read } from './options.ts';
 import { type Plan, slot } from './plan.ts';
 import { countAttach } from './stamp.ts';
 
@@ -63,8 +63,7 @@ export interface AttachOptions {
 export function attach(memory: WasmMemory, options: AttachOptions): () => void {
   if (memory === undefined) throw wrong('memory', 'a WebAssembly.Memory', memory);
   checkInstance('attach', 'memory', 'Memory', memory);
-  checkNames('attach', options, ['allocate', 'release', 'module']);
-  const { allocate, release, module } = options;
+  const { allocate, release, module } = read('attach', options, ['allocate', 'release', 'module']);
   if (typeof allocate !== 'function') throw wrong('allocate', 'a function', allocate);
   if (release !== undefined && typeof release !== 'function')
     throw wrong('release', 'a function', release);

@@ -373,5 +373,6 @@ export function sharedMemory(capacity = 2 ** 32): WebAssembly.Memory | undefined
 /** An unshared memory. It never grows, since that would detach the arrays on it. */
 export function fixedMemory(capacity: number): WebAssembly.Memory {
   const pages = Math.ceil(capacity / PAGE);
-  return new WebAssembly.Memory({ initial: pages, maximum: pages });
+  // shared: not what Object.prototype may say.
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: false });
 }

@@ -16,7 +16,7 @@ import {
   sharedMemory,
 } from './heap.ts';
 import { type Exports, JOB_BYTES, Job, type Views } from './job.ts';
-import { checkNames } from './options.ts';
+import { read } from './options.ts';
 import { createPlainKernel, PlainHome } from './plain-kernel.ts';
 import type { Plan } from './plan.ts';
 import { Stage } from './stage.ts';
@@ -307,7 +307,7 @@ export let backend: Backend = FIRST;
 
 /** The kernel, started if it is not running yet. */
 export function theKernel(): Kernel {
-  if (current === undefined) use(startKernel({}));
+  if (current === undefined) use(startKernel(read('load', {}, [])));
   return current as unknown as Kernel;
 }
 
@@ -356,8 +356,8 @@ export function copiedBytes(): number {
  * ```
  */
 export function load(options: LoadOptions = {}): void {
-  checkNames('load', options, ['backend', 'module', 'memory', 'capacity']);
-  const { backend: wanted, module, memory, capacity } = options;
+  const own = read('load', options, ['backend', 'module', 'memory', 'capacity']);
+  const { backend: wanted, module, memory, capacity } = own;
   if (wanted !== undefined && !BACKENDS.includes(wanted)) {
     const error = typeof wanted === 'string' ? RangeError : TypeError;
     throw new error(`load: backend must be "wasm-shared", "wasm" or "js", got ${describe(wanted)}`);
@@ -380,7 +380,7 @@ export function load(options: LoadOptions = {}): void {
     );
   if (memory !== undefined && attachedKernels.some((kernel) => kernel.memory === memory))
     throw new Error('load: memory is attached; a memory is for attach, or for load');
-  use(startKernel({ backend: wanted, module, memory, capacity }));
+  use(startKernel(own));
 }
 
 /** Throws for what is no object of that type of WebAssembly, unless it is undefined. */

@@ -6,7 +6,14 @@ import { Exact } from './exact.ts';
 import { Caller, type CallOptions, type LossObject, partsOf } from './functions.ts';
 import { count as counts, EXACT_WORDS } from './generated/job.ts';
 import { HUBER, L1, LARGEST, type Loss, QUANTILE_HUBER, SMOOTH_L1 } from './loss.ts';
-import { type ElementOptions, Given, type GradOptions, type InputArray, NONE } from './options.ts';
+import {
+  type ElementOptions,
+  type Given,
+  type GradOptions,
+  given,
+  type InputArray,
+  NONE,
+} from './options.ts';
 import { Plan } from './plan.ts';
 import type { Sums } from './walk.ts';
 
@@ -98,7 +105,7 @@ export class LossAccumulator {
       throw new TypeError(
         `${NAME}: loss must be a loss object, such as new SmoothL1Loss(), got ${describe(loss)}`,
       );
-    const base = new Given().read({ sum: 'exact' }, parts.base);
+    const base = given({ sum: 'exact' }, parts.base);
     if (![undefined, 'sum', 'mean'].includes(base.reduction as string | undefined))
       throw new TypeError(
         `${NAME}: loss must have reduction "sum" or "mean", got "${base.reduction}"`,
@@ -439,25 +446,22 @@ function planOf(view: DataView): Plan {
     NAME,
     loss,
     'object',
-    new Given().read(
-      {
-        ...(name ? { [name]: view.getFloat32(12, true) } : {}),
-        tau: loss.isQuantile ? view.getFloat32(16, true) : undefined,
-        scale: view.getFloat64(20, true),
-        reduction: isMean ? 'mean' : 'sum',
-        sum: 'exact',
-        divisor: divisor === 'number' ? number : isMean ? divisor : undefined,
-        rowLength:
-          divisor === 'rows'
-            ? number
-            : divisor === 'unmaskedRows'
-              ? view.getFloat64(ROW_AT, true)
-              : undefined,
-        minDivisor: isMean && least !== -Infinity ? least : undefined,
-        onZeroDivisor: isMean && kinds & 32 ? 'zero' : undefined,
-        weight: isWeighted ? 1 : undefined,
-      },
-      NONE,
-    ),
+    given({
+      ...(name ? { [name]: view.getFloat32(12, true) } : {}),
+      tau: loss.isQuantile ? view.getFloat32(16, true) : undefined,
+      scale: view.getFloat64(20, true),
+      reduction: isMean ? 'mean' : 'sum',
+      sum: 'exact',
+      divisor: divisor === 'number' ? number : isMean ? divisor : undefined,
+      rowLength:
+        divisor === 'rows'
+          ? number
+          : divisor === 'unmaskedRows'
+            ? view.getFloat64(ROW_AT, true)
+            : undefined,
+      minDivisor: isMean && least !== -Infinity ? least : undefined,
+      onZeroDivisor: isMean && kinds & 32 ? 'zero' : undefined,
+      weight: isWeighted ? 1 : undefined,
+    }),
   );
 }

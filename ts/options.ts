@@ -436,6 +436,11 @@ export function readOptions(
 ): Given {
   if (options === undefined) return base;
   checkNames(fn, options, names);
+  return given(options, base);
+}
+
+/** Options whose names are known to be right. */
+export function given(options: Untyped, base: Given = NONE): Given {
   return new Given().read(isClean() ? options : withoutPollution(options), base);
 }
 
@@ -505,8 +510,22 @@ function withoutPollution(options: Untyped): Untyped {
   return own;
 }
 
+/** The options of a call that takes no more than those, by name: what Object.prototype has is not among them. */
+export function read<Options extends object>(
+  fn: string,
+  options: Options,
+  known: readonly string[],
+): Partial<Options> {
+  checkNames(fn, options, known);
+  const own: Partial<Options> = Object.create(null);
+  for (const name of known)
+    if (name in options && !isPolluted(options, name))
+      own[name as keyof Options] = options[name as keyof Options];
+  return own;
+}
+
 /** Throws unless the value is an object that has no options but those. */
-export function checkNames(
+function checkNames(
   fn: string,
   options: unknown,
   known: readonly string[],

@@ -3,7 +3,7 @@ import { describe, isTypedArray } from './check.ts';
 import { LossObject } from './functions.ts';
 import type { Loss } from './loss.ts';
 import { type AddOptions, LossAccumulator } from './loss-accumulator.ts';
-import { checkNames, type InputArray, type LossOptions, optionNames } from './options.ts';
+import { type InputArray, type LossOptions, optionNames, read } from './options.ts';
 
 /** A chunk of data, as an object: the options are for this chunk. */
 export interface Chunk
@@ -66,8 +66,7 @@ export async function streamLoss(
 ): Promise<number> {
   const own = optionNames(loss, 'object').filter((name) => name !== 'sum');
   const names = [...own, 'signal', 'onProgress'];
-  checkNames(fn, options, names);
-  const { signal, onProgress } = options;
+  const { signal, onProgress } = read(fn, options, names);
   if (signal !== undefined && typeof signal?.addEventListener !== 'function')
     throw new TypeError(`${fn}: signal must be an AbortSignal, got ${describe(signal)}`);
   if (onProgress !== undefined && typeof onProgress !== 'function')
@@ -115,11 +114,12 @@ function addChunk(accumulator: LossAccumulator, place: string, chunk: unknown): 
     throw new TypeError(
       `${place} must be [input, target] or { input, target }, got ${describe(chunk)}`,
     );
-  checkNames(place, chunk, ['input', 'target', ...CHUNK_NAMES]);
-  const { input, target, insideWeights, outsideWeights, weight, mask, inputType, targetType } =
-    chunk as Chunk;
-  const options = { insideWeights, outsideWeights, weight, mask, inputType, targetType };
-  renamed(place, () => accumulator.add(input, target, options));
+  const { input, target, ...options } = read(place, chunk as Chunk, [
+    'input',
+    'target',
+    ...CHUNK_NAMES,
+  ]);
+  renamed(place, () => accumulator.add(input as InputArray, target as InputArray, options));
 }
 
 interface Result {

@@ -53,7 +53,7 @@ import { PIECE } from './generated/job.ts';
 import type { Job } from './job.ts';
 import { type Helpers, type Kernel, runningKernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
-import { checkNames } from './options.ts';
+import { read } from './options.ts';
 import { Sums } from './walk.ts';
 
 /**
@@ -139,11 +139,12 @@ export function setNumThreads(n: number, options: ThreadOptions = {}): Promise<v
   return (kernel.helpers as Threads).set(n, options);
 }
 
-function checkHooks(options: ThreadOptions): void {
-  checkNames('setNumThreads', options, ['createWorker', 'onWarning']);
+function checkHooks(given: ThreadOptions): ThreadOptions {
+  const options = read('setNumThreads', given, ['createWorker', 'onWarning']);
   for (const [name, value] of Object.entries(options))
     if (value !== undefined && typeof value !== 'function')
       throw new TypeError(`setNumThreads: ${name} must be a function, got ${describe(value)}`);
+  return options;
 }
 
 /**
@@ -180,14 +181,14 @@ class Threads implements Helpers {
     return this.#pool?.threads ?? 1;
   }
 
-  set(n: number, options: ThreadOptions): Promise<void> {
+  set(n: number, given: ThreadOptions): Promise<void> {
     const next = this.#change.then(async () => {
       checkNumber('setNumThreads', 'n', n);
       if (!(Number.isInteger(n) && n >= 1 && n <= MAX_THREADS))
         throw new RangeError(
           `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
         );
-      checkHooks(options);
+      const options = checkHooks(given);
       if (n === this.threads && this.#pool && Object.keys(options).length === 0) return;
       const started = n > 1 ? await this.#start(n, options) : undefined;
       const old = this.#pool;
@@ -386,24 +387,26 @@ class Threads implements Helpers {
         reject(notStarted(messageOf(error)));
         if (this.#pool === own) this.#lose(own, `a thread was lost (${messageOf(error)})`);
       };
-      const gone = (): void => {
-        failed('it ended');
+      let isGone = false;
+      // Once for each worker, whatever it says: the others may still use the memory of the pool.
+      const gone = (reason = 'it ended'): void => {
+        failed(reason);
+        if (isGone) return;
+        isGone = true;
         own.gone++;
         release(this.#kernel, own);
       };
       if (worker.on) {
         worker.on('message', ready);
         worker.on('error', failed);
-        worker.on('exit', gone);
+        worker.on('exit', () => gone());
       } else {
         worker.onmessage = ({ data }: { data: string }) => (data === 'gone' ? gone() : ready());
         worker.onerror = (event: { message?: string; preventDefault?: () => void }) => {
           event.preventDefault?.();
           if (event.message !== undefined) return failed(event.message);
           // It has never run, and never will.
-          own.gone++;
-          failed(`its script could not be loaded; ${WORKER_HEADER}`);
-          release(this.#kernel, own);
+          gone(`its script could not be loaded; ${WORKER_HEADER}`);
         };
       }
       try {
@@ -530,7 +533,8 @@ function release(kernel: Kernel, own: Pool): void {
 }
 
 function cores(): number {
-  return (
-    builtin('node:os')?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency ?? 2
-  );
+  const said: unknown =
+    builtin('node:os')?.availableParallelism?.() ?? globalThis.navigator?.hardwareConcurrency;
+  // A host, or a shield against fingerprinting, may say anything.
+  return Number.isInteger(said) && (said as number) >= 1 ? (said as number) : 2;
 }
