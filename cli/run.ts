@@ -42,8 +42,8 @@ export interface Settings {
   readonly every: number;
 }
 
-/** Elements of a chunk: one array of them fits into a core's cache. Threads share chunks four times as long. */
-const CHUNK = 1 << 18;
+/** Elements of a chunk: as many as all threads take a part of. A quarter takes a fifth more of the processor's time. */
+const CHUNK = 1 << 19;
 const LONGEST_ROW = 1 << 22;
 
 /** A loss object of any kind. */
@@ -118,10 +118,11 @@ async function compute(settings: Settings, all: Series[], outputs: Output[]): Pr
       throw new UsageError(error.message);
     });
 
-  const size = threads > 1 ? 4 * CHUNK : CHUNK;
   const chunks = new Chunks(
     all,
-    hasRows ? Math.max(1, Math.floor(size / (rowLength as number))) * (rowLength as number) : size,
+    hasRows
+      ? Math.max(1, Math.floor(CHUNK / (rowLength as number))) * (rowLength as number)
+      : CHUNK,
   );
   const identity: Identity = identityOf(all, {
     ignoreNaN: settings.ignoreNaN,
