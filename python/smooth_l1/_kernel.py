@@ -32,6 +32,8 @@ class Job:
         self.words[_job.field.want] = _job.want.EXACT
         self.words[_job.field.count] = counted
         self.words[_job.field.ignore] = _job.ignore.NAN if ignores_nan else 0
+        # No target equals it.
+        self.floats[_job.field.ignore_value] = np.nan
         self.floats[_job.field.pre : _job.field.pre + len(curve)] = curve
         self.floats[_job.field.scale] = 1
         self.floats[_job.field.grad_scale] = 1
