@@ -23,7 +23,10 @@ import { Plan, Plans } from './plan.ts';
 type MaybeArray = Float32Array | undefined;
 
 /** A loss. `T` are the options of its threshold. */
-export type LossFunction<T> = <R extends Reduction = 'mean', Out extends MaybeArray = undefined>(
+export type LossFunction<T> = <
+  R extends Reduction | undefined = undefined,
+  Out extends MaybeArray = undefined,
+>(
   input: InputArray,
   target: InputArray,
   options?: LossOptions<R> & T & OutOption<Out> & ElementOptions,
@@ -39,7 +42,7 @@ export type BackwardFunction<T> = <Out extends MaybeArray = undefined>(
 
 /** A loss and its gradient in one pass. */
 export type WithGradFunction<T> = <
-  R extends Reduction = 'mean',
+  R extends Reduction | undefined = undefined,
   Out extends MaybeArray = undefined,
 >(
   input: InputArray,
@@ -228,7 +231,7 @@ export function partsOf(value: unknown): Parts | undefined {
 }
 
 /** What all loss classes have in common: options that are read once. */
-export class LossObject<R extends Reduction> {
+export class LossObject<R extends Reduction | undefined> {
   readonly #forward: Caller;
   readonly #backward: Caller;
   readonly #withGrad: Caller;

@@ -26,12 +26,14 @@ import type {
 import { type Pairs, type StreamOptions, streamLoss } from './streams.ts';
 
 /** Options of the smooth L1 functions. */
-export type SmoothL1Options<R extends Reduction = Reduction> = LossOptions<R> & SmoothL1Threshold;
+export type SmoothL1Options<R extends Reduction | undefined = Reduction | undefined> =
+  LossOptions<R> & SmoothL1Threshold;
 /** Options of the Huber functions. */
-export type HuberOptions<R extends Reduction = Reduction> = LossOptions<R> & HuberThreshold;
+export type HuberOptions<R extends Reduction | undefined = Reduction | undefined> = LossOptions<R> &
+  HuberThreshold;
 /** Options of the quantile Huber functions. */
-export type QuantileHuberOptions<R extends Reduction = Reduction> = LossOptions<R> &
-  QuantileHuberThreshold;
+export type QuantileHuberOptions<R extends Reduction | undefined = Reduction | undefined> =
+  LossOptions<R> & QuantileHuberThreshold;
 
 /** A loss without a threshold. */
 type NoThreshold = Record<never, never>;
@@ -433,7 +435,7 @@ export function l1LossOf(pairs: Pairs, options?: StreamOptions & NoThreshold): P
  * console.log(loss.backward(2, input, target).join()); // 0.5,1
  * ```
  */
-export class SmoothL1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
+export class SmoothL1Loss<R extends Reduction | undefined = undefined> extends LossObject<R> {
   constructor(options?: SmoothL1Options<R>) {
     super('SmoothL1Loss', SMOOTH_L1, options);
   }
@@ -448,7 +450,7 @@ export class SmoothL1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
  * console.log(new HuberLoss({ delta: 2 }).forward(float32([0.5, 3]), float32(2))); // 2.0625
  * ```
  */
-export class HuberLoss<R extends Reduction = 'mean'> extends LossObject<R> {
+export class HuberLoss<R extends Reduction | undefined = undefined> extends LossObject<R> {
   constructor(options?: HuberOptions<R>) {
     super('HuberLoss', HUBER, options);
   }
@@ -463,7 +465,7 @@ export class HuberLoss<R extends Reduction = 'mean'> extends LossObject<R> {
  * console.log(new L1Loss({ reduction: 'sum' }).forward(float32([0.5, -3]), float32(2))); // 3.5
  * ```
  */
-export class L1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
+export class L1Loss<R extends Reduction | undefined = undefined> extends LossObject<R> {
   constructor(options?: LossOptions<R>) {
     super('L1Loss', L1, options);
   }
@@ -479,7 +481,7 @@ export class L1Loss<R extends Reduction = 'mean'> extends LossObject<R> {
  * console.log(loss.forward(float32([-1, 1]), float32(2)).toFixed(4)); // 0.5000
  * ```
  */
-export class QuantileHuberLoss<R extends Reduction = 'mean'> extends LossObject<R> {
+export class QuantileHuberLoss<R extends Reduction | undefined = undefined> extends LossObject<R> {
   constructor(options?: QuantileHuberOptions<R>) {
     super('QuantileHuberLoss', QUANTILE_HUBER, options);
   }

@@ -37,9 +37,9 @@ type NoInference<T> = [T][T extends unknown ? 0 : never];
 
 /** What a loss function returns: a number for the reductions `"mean"` and `"sum"`, otherwise an array. */
 export type LossOf<
-  R extends Reduction,
+  R extends Reduction | undefined,
   Out extends Float32Array | undefined = Float32Array,
-> = R extends 'mean' | 'sum' ? number : ResultOf<Out>;
+> = R extends 'mean' | 'sum' | undefined ? number : ResultOf<Out>;
 
 /**
  * One number; a full-size array; or, with `rowLength` given, an array with one value for each row
@@ -71,7 +71,7 @@ export type Divisor =
   | number;
 
 /** Options that every loss has. */
-export interface LossOptions<R extends Reduction = Reduction> {
+export interface LossOptions<R extends Reduction | undefined = Reduction | undefined> {
   /** Default `"mean"`. */
   reduction?: R | undefined;
   /** `"exact"`: sums, and the sum of the weights that a mean is divided by, are exact, and rounded once: no order, length of calls or backend changes a bit. Default `"fast"`. */

@@ -59,6 +59,10 @@ exactly<typeof y>()(smoothL1Loss(x, y, { reduction: 'none', out: y }));
 exactly<NewArray>()(huberLoss(x, y, { delta: 2, reduction: 'rows', rowLength: 2 }));
 exactly<number>()(l1LossWithGrad(x, y, x, { reduction: 'sum' }));
 exactly<NewArray>()(smoothL1LossWithGrad(x, y, x, { reduction: 'none' }));
+exactly<number>()(smoothL1Loss(x, y, { reduction: undefined }));
+exactly<number>()(smoothL1LossWithGrad(x, y, x, { beta: 2, reduction: undefined }));
+exactly<NewArray>()(l1Loss(x, y, { reduction: 'columns', rowLength: 2 }));
+exactly<number>()(new L1Loss({ reduction: undefined }).forward(x, y));
 declare const reduction: Reduction;
 exactly<number | NewArray>()(l1Loss(x, y, { reduction }));
 
