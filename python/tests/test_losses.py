@@ -28,6 +28,8 @@ MASK[12:20] = False
 MISSING = T.copy()
 MISSING[::3] = np.nan
 MISSING[40:48] = np.nan
+# They are not missing.
+MISSING[1::9] = 0
 ODD = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-45, -3e38, 3e38], np.float32)
 ROWS, COLUMNS = numbers(4, N // 4, -3, 3), numbers(5, 4, -3, 3)
 
