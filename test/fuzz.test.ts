@@ -178,12 +178,14 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
   const upstream = typeof call.gradOutput === 'number' ? call.gradOutput : 1;
   // A residual is an f32: beyond the largest it is infinite.
   const residuals = input.map((x, i) => x - (target[i] as number));
-  const isNaNTarget = (i: number): boolean => Number.isNaN(target[i] as number);
+  /** 0, but for a target that may be ignored. */
+  const like = (y: number): number => (Number.isNaN(y) ? NaN : y === call.ignoreValue ? 1 : 0);
   const right = oracle({
     ...call,
     threshold: typeof threshold === 'number' ? fround(threshold) : threshold,
     input: residuals,
-    target: Float32Array.from({ length: n }, (_, i) => (isNaNTarget(i) ? NaN : 0)),
+    target: target.map(like),
+    ignoreValue: call.ignoreValue === undefined ? undefined : 1,
   });
   const at = (layout: Layout | undefined, i: number): number => {
     if (layout === undefined) return 1;
