@@ -25,7 +25,18 @@ fi
 bin=node_modules/.bin
 echo '==> building the site: target/site'
 $bin/tsc -p tsconfig.json --noEmit
+rm -rf ../target/site/assets
 $bin/vite build --logLevel warn
+# The pages of the documentation, if anything has changed that they are made of.
+print=$(find docs ../README.md ../CHANGELOG.md ../docs ../dist package-lock.json -type f -not -path 'docs/pages/*' \
+  -not -name '*.js' -not -name '*.cjs' -print0 | LC_ALL=C sort -z | xargs -0 cat | cksum)
+if [ "$(cat ../target/docs.print 2>/dev/null)" != "$print" ]; then
+  echo '==> building the documentation: target/site/docs'
+  rm -f ../target/docs.print
+  ../node_modules/.bin/tsx docs/generate.ts
+  $bin/vitepress build docs
+  printf %s "$print" >../target/docs.print
+fi
 case $task in
 open) exec $bin/vite preview --open ;;
 test)

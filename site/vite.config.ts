@@ -48,7 +48,7 @@ export default defineConfig({
   define: { __VERSION__: JSON.stringify(version), __PUBLISHED__: JSON.stringify(published()) },
   build: {
     outDir: path('../target/site'),
-    emptyOutDir: true,
+    emptyOutDir: false, // docs/ is in it
     target: 'es2022',
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 2048,

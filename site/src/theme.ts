@@ -2,7 +2,8 @@
 
 import { byId } from './dom.ts';
 
-const KEY = 'smooth-l1-theme';
+/** The documentation keeps its choice there, too. */
+const KEY = 'vitepress-theme-appearance';
 const system = matchMedia('(prefers-color-scheme: dark)');
 const listeners = new Set<() => void>();
 

@@ -68,11 +68,12 @@ export interface Visit extends AsyncDisposable {
   readonly complaints: string[];
 }
 
-/** Opens the page in a fresh profile. */
+/** Opens the page in a fresh profile. It may ask for nothing that does not lie at `home`. */
 export async function visit(
   browser: Browser,
   address: string,
   options: BrowserContextOptions = {},
+  home = address,
 ): Promise<Visit> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
@@ -83,7 +84,7 @@ export async function visit(
   });
   page.on('pageerror', (error) => complaints.push(error.message));
   page.on('request', (request) => {
-    if (!request.url().startsWith(address) && !request.url().startsWith('data:'))
+    if (!request.url().startsWith(home) && !request.url().startsWith('data:'))
       complaints.push(`asked for ${request.url()}`);
   });
   await page.goto(address);

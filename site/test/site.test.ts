@@ -1,5 +1,5 @@
 // The built site in real browsers: every control, its numbers beside the library's, and its manners.
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { tableFromArrays, tableToIPC } from '@uwdata/flechette';
 import axe from 'axe-core';
@@ -44,6 +44,21 @@ const text = async (page: Page, selector: string): Promise<string> =>
 /** Moves a slider as a hand does, to a value of its scale. */
 const slide = (page: Page, id: string, value: number): Promise<void> =>
   page.locator(`#${id}`).fill(String(value));
+
+test('each link of the documentation leads to a page of it, each page has what it asks for', () => {
+  const folder = new URL('docs/', `file://${built}`);
+  const names = readdirSync(folder).filter((name) => name.endsWith('.html'));
+  expect(names.length).toBeGreaterThan(18);
+  for (const name of names.filter((name) => name !== '404.html')) {
+    const page = readFileSync(new URL(name, folder), 'utf8');
+    const links = [...page.matchAll(/(?:href|src)="(?!https?:|#|data:)([^"#]+)/g)];
+    expect(links.length).toBeGreaterThan(10);
+    for (const [, link = ''] of links) {
+      const target = new URL(link === './' ? 'index.html' : link, new URL(name, folder));
+      expect(existsSync(target), `${name} links to ${link}`).toBe(true);
+    }
+  }
+});
 
 describe.each(kinds)('$name', ({ program, launch }) => {
   describe.skipIf(!program)('that is here', () => {
@@ -515,6 +530,41 @@ describe.each(kinds)('$name', ({ program, launch }) => {
       await page.locator('#file-example').click();
       await page.locator('#statistics td', { hasText: /^100,000$/ }).waitFor();
       expect(other.complaints).toEqual([]);
+    });
+
+    test('the documentation: pages, drawings, anchors, search, and the way back', async () => {
+      await using docs = await visit(
+        browser,
+        `${isolated.address}docs/index.html`,
+        {},
+        isolated.address,
+      );
+      const { page } = docs;
+      await page.getByRole('link', { name: 'Sums', exact: true }).first().click();
+      await page.waitForURL(/\/some\/where\/docs\/sums\.html$/);
+      await page.locator('pre.mermaid svg').first().waitFor();
+      await page.getByRole('link', { name: 'smooth-l1', exact: true }).last().click();
+      await page.waitForURL(/\/docs\/api\.html$/);
+      await page.locator('#lossaccumulator').waitFor();
+      const dangling = await page
+        .locator('.vp-doc a[href^="#"]')
+        .evaluateAll((links) =>
+          links
+            .map((link) => decodeURIComponent((link as HTMLAnchorElement).hash.slice(1)))
+            .filter((id) => !document.getElementById(id)),
+        );
+      expect(dangling).toEqual([]);
+      await page.locator('.VPNavBarSearch button').click();
+      await page.locator('#localsearch-input').fill('insideWeights');
+      const hit = page.locator('#localsearch-list a').first();
+      await hit.waitFor();
+      expect(await hit.evaluate((link) => (link as HTMLAnchorElement).pathname)).toMatch(
+        /^\/some\/where\/docs\/[\w-]+\.html$/,
+      );
+      await page.keyboard.press('Escape');
+      await page.getByRole('link', { name: 'Try it' }).first().click();
+      await page.waitForURL(/\/some\/where\/index\.html$/);
+      expect(docs.complaints).toEqual([]);
     });
 
     test('no complaint on the console, and no request to any other host', () => {
