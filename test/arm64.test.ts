@@ -3,6 +3,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { Found } from './engines/checks.ts';
+import { published } from './engines/published.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const { status, stdout } = spawnSync('bash', ['test/engines/arm64.sh', 'find'], {
@@ -25,6 +26,7 @@ function suiteIn(node: string): Found {
 describe.skipIf(status !== 0)('Node for ARM64, which bash test/engines/arm64.sh sets up', () => {
   test('the same bits as here, by the module for that processor', () => {
     const here = suiteIn(process.execPath);
+    expect(here, 'docs/engines.md has these hashes').toMatchObject(published());
     const there = suiteIn(stdout.trim());
     expect(there).toMatchObject({ backend: 'wasm-shared', threads: 2, failures: [] });
     expect({ ...there, module: '' }).toEqual({ ...here, module: '' });
