@@ -149,8 +149,9 @@ describe.each(kinds)('$name', ({ program, launch }) => {
       expect(await shown()).toEqual(wanted(-0.3, 2, 0.2));
 
       // A hand on a plot reads the values there.
-      const box = (await page.locator('#plot-loss .u-over').boundingBox())!;
-      await page.mouse.move(box.x + box.width * 0.625, box.y + box.height / 2);
+      const over = page.locator('#plot-loss .u-over');
+      const { width, height } = (await over.boundingBox())!;
+      await over.hover({ position: { x: width * 0.625, y: height / 2 } });
       await expect.poll(() => text(page, '#residual-value')).toMatch(/^0\.(49|50|51)$/);
     });
 
