@@ -495,7 +495,7 @@ describe('detaching', () => {
     });
     Object.setPrototypeOf(t, prototype);
     expect(thrown(() => smoothL1LossWithGrad(x, t, g))).toBe(
-      "Error: smoothL1LossWithGrad: an array's prototype released an array, or detached a memory, during the call",
+      "Error: smoothL1LossWithGrad: an array's prototype released an array, detached a memory or called unload() during the call",
     );
     expect(bits(g)).toBe(bits(Float32Array.from(ramp(10))));
   });

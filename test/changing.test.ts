@@ -89,7 +89,7 @@ describe.each(backends)('%s: arrays that change during a call', (backend, smooth
     const gone = smooth.float32([1, 2]);
     smooth.free(gone);
     const [x, y] = [smooth.float32(2), smooth.float32(2)];
-    const is = 'was released by free(); make a new array';
+    const is = 'was released by free() or unload(); make a new array';
     expect(thrown(() => smooth.l1Loss(gone, y))).toBe(`TypeError: l1Loss: input ${is}`);
     expect(thrown(() => smooth.l1LossBackward(1, x, y, { out: gone }))).toBe(
       `TypeError: l1LossBackward: out ${is}`,

@@ -643,7 +643,7 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
     [
       'an array of the kernel that was released, beside one of another length',
       () => smooth.l1Loss(released, smooth.float32(5)),
-      'TypeError: l1Loss: input was released by free(); make a new array',
+      'TypeError: l1Loss: input was released by free() or unload(); make a new array',
     ],
     [
       'weights that fit rows and columns alike',

@@ -275,7 +275,7 @@ describe.each(backends)('%s: an option with a getter that', (_, smooth) => {
       },
     };
     expect(thrown(() => smooth.l1Loss(input, f32(0, 0, 0, 0), options))).toBe(
-      'TypeError: l1Loss: input was released by free(); make a new array',
+      'TypeError: l1Loss: input was released by free() or unload(); make a new array',
     );
   });
 });

@@ -5,12 +5,13 @@ import vm from 'node:vm';
 import { transformSync } from 'esbuild';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
-import type { Mask, MaskValues } from '../ts/index.ts';
+import { type Mask, type MaskValues, unload } from '../ts/index.ts';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
 import type { Results } from './calls.ts';
 import { thrown } from './functions.ts';
 import { expectSame } from './outcomes.ts';
+import { Program } from './program.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: wrong calls have wrong types
 type Any = any;
@@ -828,7 +829,7 @@ describe('load', () => {
 
   test('comes once, and before the first use', async () => {
     const text = (backend: Backend) =>
-      `Error: load: the kernel runs already (${backend}); load must come before the first use`;
+      `Error: load: the kernel runs already (${backend}); load must come before the first use, or after unload()`;
     const loaded = await fresh({ backend: 'js' });
     expect(thrown(() => loaded.load())).toBe(text('js'));
     const used = await fresh();
@@ -1135,6 +1136,174 @@ describe.each(backends)('%s: arrays from elsewhere', (backend, smooth) => {
     expect(smooth.copiedBytes()).toBe(before);
   });
 });
+
+describe.each(['wasm-shared', 'wasm', 'js'] as const)('%s: unload', (backend) => {
+  const options = { backend, ...(backend === 'wasm' && { capacity: 4 * MiB }) };
+  const gone = 'was released by free() or unload(); make a new array';
+
+  test('gives the memory up at once; the next use starts anew, as at first', async () => {
+    const smooth = fresh(options);
+    const loss = new smooth.L1Loss();
+    const [input, target] = [smooth.float32([1, 2]), smooth.float32(2)];
+    expect(loss.forward(input, target)).toBe(1.5);
+    smooth.l1Loss(new Float32Array(9), new Float32Array(9));
+    const promise = smooth.unload();
+    expect(smooth.backend).toBe('wasm-shared');
+    expect(smooth.copiedBytes()).toBe(0);
+    smooth.load({ backend: 'wasm', capacity: 2 * MiB });
+    const [again, zeros] = [smooth.float32([1, 3]), smooth.float32(2)];
+    expect(again.buffer.byteLength).toBe(2 * MiB);
+    expect(again.buffer).not.toBe(input.buffer);
+    expect(loss.forward(again, zeros)).toBe(2);
+    expect(await promise).toBeUndefined();
+    expect(loss.forward(again, zeros)).toBe(2);
+    expect(smooth.copiedBytes()).toBe(0);
+  });
+
+  test('a call with an array from before is an error, in every place; free and using still take it', () => {
+    const smooth = fresh(options);
+    const [x, y, mask] = [smooth.float32([1, 2]), smooth.float32(2), smooth.uint8(2)];
+    const loss = new smooth.L1Loss();
+    expect(loss.forward(x, y)).toBe(1.5);
+    void smooth.unload();
+    const [now, zeros] = [smooth.float32([1, 2]), smooth.float32(2)];
+    expect(thrown(() => loss.forward(x, y))).toBe(`TypeError: L1Loss: input ${gone}`);
+    expect(thrown(() => loss.forward(now, y))).toBe(`TypeError: L1Loss: target ${gone}`);
+    expect(thrown(() => loss.forward(now, zeros, { mask }))).toBe(
+      `TypeError: L1Loss: mask ${gone}`,
+    );
+    expect(thrown(() => smooth.l1LossBackward(1, now, zeros, { out: x }))).toBe(
+      `TypeError: l1LossBackward: out ${gone}`,
+    );
+    expect(Array.from(x)).toEqual([1, 2]);
+    smooth.free(x);
+    expect(thrown(() => smooth.free(x))).toMatch(
+      /^RangeError: free: the array was released before/,
+    );
+    y[Symbol.dispose]();
+    // Nothing of the new memory was released by that.
+    using other = smooth.float32(2);
+    expect(other.fill(9)).not.toBe(now);
+    expect(loss.forward(now, zeros)).toBe(1.5);
+  });
+
+  test('a view on an array from before is an array from elsewhere, with its values', () => {
+    const smooth = fresh(options);
+    const view = smooth.float32([1, 2, 3]).subarray(1);
+    void smooth.unload();
+    smooth.load(options);
+    using zeros = smooth.float32(2);
+    expect(smooth.l1Loss(view, zeros)).toBe(2.5);
+    expect(smooth.copiedBytes()).toBe(backend === 'js' ? 0 : 8);
+    expect(thrown(() => smooth.l1Loss(view, zeros, { copy: 'throw' }))).toMatch(
+      /^TypeError: l1Loss: input is not in the kernel's memory/,
+    );
+  });
+
+  test('by a getter of an option: the call starts anew, and refuses the arrays from before', () => {
+    const smooth = fresh(options);
+    const [x, y] = [smooth.float32([1, 2]), smooth.float32(2)];
+    const given = {
+      get reduction() {
+        void unload();
+        return 'sum' as const;
+      },
+    };
+    expect(thrown(() => smooth.l1Loss(x, y, given))).toBe(`TypeError: l1Loss: input ${gone}`);
+    expect(smooth.l1Loss(Float32Array.of(1, 2), new Float32Array(2), given)).toBe(3);
+  });
+
+  test('while a call looks at its arrays: the call is an error, and nothing is written', () => {
+    const smooth = fresh(options);
+    const [x, out] = [smooth.float32([1, 2]), smooth.float32(2).fill(7)];
+    const target = new Float32Array(2);
+    const asked = new Proxy(Float32Array.prototype, {
+      get(prototype, key, receiver) {
+        if (typeof key === 'symbol') void unload();
+        return Reflect.get(prototype, key, receiver);
+      },
+    });
+    Object.setPrototypeOf(target, asked);
+    expect(thrown(() => smooth.l1LossBackward(1, x, target, { out }))).toMatch(
+      /was released by|called unload\(\) during the call/,
+    );
+    expect(Array.from(out)).toEqual([7, 7]);
+    expect(smooth.l1Loss(Float32Array.of(1, 2), new Float32Array(2))).toBe(1.5);
+  });
+
+  test('twice, or before the first use, it changes nothing', async () => {
+    const smooth = fresh();
+    await smooth.unload();
+    smooth.load(options);
+    smooth.float32(10);
+    await Promise.all([smooth.unload(), smooth.unload()]);
+    await smooth.unload();
+    expect(smooth.l1Loss(Float32Array.of(1, 2), new Float32Array(2))).toBe(1.5);
+  });
+});
+
+describe('unload and the memories of others', () => {
+  test.each([false, true])('one that load was given stays as it is (shared: %s)', (shared) => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1000, shared });
+    const smooth = fresh({ memory, capacity: MiB });
+    const array = smooth.float32([1, 2]);
+    const { byteOffset } = array;
+    void smooth.unload();
+    expect(Array.from(new Float32Array(memory.buffer, byteOffset, 2))).toEqual([1, 2]);
+    const { byteLength } = memory.buffer;
+    smooth.load({ memory, capacity: MiB });
+    const next = smooth.float32([3]);
+    // What the first kernel had is not used again.
+    expect(next.byteOffset).toBeGreaterThanOrEqual(byteLength);
+    expect(smooth.l1Loss(next, Float32Array.of(1))).toBe(2);
+  });
+
+  test('one that is attached stays so', () => {
+    const smooth = fresh();
+    const program = new Program();
+    const detach = smooth.attach(program.memory, { allocate: program.allocate });
+    try {
+      const [x, y] = [program.floats([1, 2]), program.floats([0, 0])];
+      expect(smooth.l1Loss(x, y)).toBe(1.5);
+      void smooth.unload();
+      expect(smooth.l1Loss(x, y, { copy: 'throw' })).toBe(1.5);
+      expect(smooth.copiedBytes()).toBe(0);
+    } finally {
+      detach();
+    }
+  });
+});
+
+test('unload gives the memory back to the system, with threads too', () => {
+  const script = `
+    const { float32, L1Loss, l1Loss, setNumThreads, smoothL1LossWithGrad, unload } = await import('./ts/index.ts');
+    const loss = new L1Loss();
+    const MiB = 2 ** 20;
+    async function use(threads) {
+      await setNumThreads(threads);
+      const [x, y, w] = [1, 2, 3].map((value) => float32(16 * MiB).fill(value));
+      l1Loss(x, y);
+      loss.forward(x, y, { weight: w });
+      smoothL1LossWithGrad(x, y, x, { gradTarget: y });
+    }
+    for (const threads of [1, 2, 1]) {
+      await use(threads);
+      const full = process.memoryUsage.rss();
+      await unload();
+      let freed = 0;
+      // What is on the stack of a turn is not collected in it.
+      for (let turn = 0; turn < 100 && freed < 150 * MiB; turn++) {
+        await new Promise(setImmediate);
+        gc();
+        freed = full - process.memoryUsage.rss();
+      }
+      console.log(freed >= 150 * MiB);
+    }
+  `;
+  const cwd = fileURLToPath(new URL('..', import.meta.url));
+  const args = ['--expose-gc', '--import', 'tsx', '--input-type=module', '--eval', script];
+  expect(execFileSync(process.execPath, args, { cwd, encoding: 'utf8' })).toBe('true\n'.repeat(3));
+}, 60_000);
 
 test('importing and using the package leaves nothing behind', () => {
   const script = `

@@ -868,6 +868,47 @@ describe('a worker that is lost', () => {
   });
 });
 
+// ---- unload -----------------------------------------------------------------------------------
+describe('unload', () => {
+  test('resolves when the threads have ended, those of pools before too; again for who asks again', async () => {
+    const { smooth, start, workers, warnings, input, target } = await laboratory();
+    const hasEnded = () => workers.map((worker) => (worker as Worker).threadId === -1);
+    await start(3);
+    const loss = smooth.l1Loss(input, target);
+    await start(2);
+    const first = smooth.unload();
+    expect(smooth.getNumThreads()).toBe(1);
+    const values = [Float32Array.from(input), Float32Array.from(target)] as const;
+    // A new memory, while the threads of the old one end.
+    expect(smooth.l1Loss(...values)).toBe(loss);
+    await smooth.unload();
+    expect(hasEnded()).toEqual([true, true, true]);
+    await first;
+    expect(smooth.l1Loss(...values)).toBe(loss);
+    await start(2);
+    expect(smooth.getNumThreads()).toBe(2);
+    expect(smooth.l1Loss(...values)).toBe(loss);
+    await smooth.unload();
+    expect(hasEnded()).toEqual([true, true, true, true]);
+    expect(warnings).toEqual([]);
+  });
+
+  test('ends threads that are still starting, and leaves those of the next kernel alone', async () => {
+    const { smooth, start, workers } = await laboratory();
+    const starting = start(2);
+    const ended = smooth.unload();
+    const next = start(3);
+    await Promise.all([starting, ended, next]);
+    expect(workers.map((worker) => (worker as Worker).threadId === -1).sort()).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    expect(smooth.getNumThreads()).toBe(3);
+    await smooth.unload();
+  });
+});
+
 // ---- browsers ---------------------------------------------------------------------------------
 describe('a worker as browsers have it, which does not tell its end', () => {
   const ends: Promise<unknown>[] = [];
@@ -915,6 +956,32 @@ describe('a worker as browsers have it, which does not tell its end', () => {
     await Promise.all(exits);
     expect(warnings).toEqual([]);
     check();
+  });
+
+  test('is ended by unload as soon as it says that it has stopped', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const workers = [sound(), sound()];
+    const { smooth, start } = await laboratory(workers.map((worker) => () => inBrowser(worker)));
+    await start(3);
+    await smooth.unload();
+    expect(terminated.slice(-2)).toEqual(workers);
+    expect(workers.map(({ threadId }) => threadId)).toEqual([-1, -1]);
+  });
+
+  test('is ended by unload after a second if it hangs', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const worker = line(
+      `const { parentPort } = require('node:worker_threads');
+       parentPort.once('message', () => parentPort.postMessage('ready'));
+       setInterval(() => {}, 1e6);`,
+    );
+    const { smooth, start } = await laboratory([() => inBrowser(worker)]);
+    await start(2);
+    const exit = once(worker, 'exit');
+    const ended = smooth.unload();
+    await vi.advanceTimersByTimeAsync(1000);
+    await Promise.all([ended, exit]);
+    expect(terminated.at(-1)).toBe(worker);
   });
 
   test('does not start', async () => {

@@ -202,7 +202,7 @@ export function free(array: Float32Array | HalfArray | Uint8Array): void {
   if (!TYPES.some((type) => isArrayOf(type, array)))
     throw new TypeError(`free: expected an array that ${MAKERS} made, got ${describe(array)}`);
   const stamp = Stamp.of(array);
-  if (!stamp || stamp.isReleased)
+  if (!stamp || stamp.offset < 0)
     throw new RangeError(
       stamp || theKernel().home.has(bufferOf(array))
         ? `free: the array was released before, or is a view on one that ${MAKERS} made`

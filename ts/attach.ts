@@ -14,7 +14,7 @@ import {
 } from './kernel.ts';
 import { read } from './options.ts';
 import { type Plan, slot } from './plan.ts';
-import { countAttach } from './stamp.ts';
+import { countChange } from './stamp.ts';
 
 /** Options of {@link attach}. */
 export interface AttachOptions {
@@ -77,12 +77,12 @@ export function attach(memory: WasmMemory, options: AttachOptions): () => void {
   const loans = new Loans(memory as WebAssembly.Memory, allocate);
   const kernel = kernelIn(loans, module);
   attachedKernels.push(kernel);
-  countAttach();
+  countChange();
   return () => {
     const at = attachedKernels.indexOf(kernel);
     if (at < 0) return;
     attachedKernels.splice(at, 1);
-    countAttach();
+    countChange();
     if (release) for (const offset of loans.offsets) release(offset);
   };
 }

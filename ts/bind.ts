@@ -342,7 +342,7 @@ function check(kernel: Kernel, plan: Plan, binding: Binding, released: number): 
     // While stamps were looked for, user code may have released an array that was taken before.
     if (releases !== released)
       throw new Error(
-        `${plan.fn}: an array's prototype released an array, or detached a memory, during the call`,
+        `${plan.fn}: an array's prototype released an array, detached a memory or called unload() during the call`,
       );
   }
   const n = (bounds[slot.INPUT] as Bound).length;
@@ -393,7 +393,9 @@ function measure(kernel: Kernel, plan: Plan, binding: Binding, bound: Bound): vo
   else if (!isArrayOf(at === slot.MASK ? 'Uint8Array' : 'Float32Array', array))
     plan.checkType(at, array);
   if (Stamp.of(array)?.isReleased)
-    throw new TypeError(`${fn}: ${plan.nameOf(at)} was released by free(); make a new array`);
+    throw new TypeError(
+      `${fn}: ${plan.nameOf(at)} was released by free() or unload(); make a new array`,
+    );
   const length = elements(array);
   if (length === 0) checkAttached(fn, plan.nameOf(at), array);
   if (length > LONGEST)

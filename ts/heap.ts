@@ -65,6 +65,8 @@ export type Store =
 export interface Home {
   /** True if nobody can detach its buffers. */
   readonly lasts: boolean;
+  /** Whether `unload` was called after its arrays were made. */
+  isUnloaded: boolean;
   /** Makes room for an array: a buffer, and a byte offset in it. */
   make(bytes: number, asker: string): [buffer: ArrayBufferLike, offset: number];
   /** True for a buffer that arrays were made on. */
@@ -76,6 +78,7 @@ export interface Home {
 }
 
 export class Heap implements Home {
+  isUnloaded = false;
   /** Views on the whole memory, renewed when it grows. Old views stay valid, only shorter. */
   u8!: Uint8Array;
   u16!: Uint16Array;

@@ -26,6 +26,7 @@ export {
   copiedBytes,
   type LoadOptions,
   load,
+  unload,
   type WasmMemory,
   type WasmModule,
 } from './kernel.ts';

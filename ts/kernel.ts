@@ -20,6 +20,7 @@ import { read } from './options.ts';
 import { createPlainKernel, PlainHome } from './plain-kernel.ts';
 import type { Plan } from './plan.ts';
 import { Stage } from './stage.ts';
+import { countChange } from './stamp.ts';
 import { clearTotals } from './totals.ts';
 import { Sums } from './walk.ts';
 
@@ -62,6 +63,8 @@ export interface Helpers {
   share(job: Job, first: number, n: number, size: number): boolean;
   /** Releases memory of a call that has ended, as soon as no thread reads it. */
   release(offsets: number[]): void;
+  /** Ends all threads; resolves when they have ended. */
+  end(): Promise<unknown>;
 }
 
 /** Jobs whose words are kept. A loop over a few losses finds its words in place. */
@@ -325,7 +328,7 @@ export function use(kernel: Kernel | undefined): void {
 /**
  * How many bytes were copied so far, into the kernel's memory or out of it, because an array of a
  * call was elsewhere. It stays 0 as long as all arrays are made by `float32()`, and with the
- * backend `"js"`, which uses arrays wherever they are.
+ * backend `"js"`, which uses arrays wherever they are. After {@link unload} it is 0 again.
  *
  * @example
  * ```ts
@@ -347,7 +350,8 @@ export function copiedBytes(): number {
  *
  * @throws {TypeError} if an option has the wrong type, or has no use.
  * @throws {RangeError} if an option has a wrong value.
- * @throws {Error} if the kernel runs already, or if what is asked for cannot run here.
+ * @throws {Error} if the kernel runs already, since a first use or since `load`, and was not unloaded; or if
+ *   what is asked for cannot run here.
  * @example
  * ```ts
  * import { backend, load } from 'smooth-l1';
@@ -376,11 +380,47 @@ export function load(options: LoadOptions = {}): void {
       );
   if (current)
     throw new Error(
-      `load: the kernel runs already (${current.backend}); load must come before the first use`,
+      `load: the kernel runs already (${current.backend}); load must come before the first use, or after unload()`,
     );
   if (memory !== undefined && attachedKernels.some((kernel) => kernel.memory === memory))
     throw new Error('load: memory is attached; a memory is for attach, or for load');
   use(startKernel(own));
+}
+
+/** Resolves when the threads of all kernels that were unloaded have ended. */
+let unloading: Promise<void> | undefined;
+
+/**
+ * Gives back all that the package holds: its memory with everything in it, and its threads. `free` makes
+ * room for other arrays, but the memory never shrinks. The next use of any function starts anew, with
+ * {@link load} as before the first use, and with `setNumThreads` where there were threads.
+ *
+ * All of it is given up at once, before the promise resolves. The host takes memory back when it collects
+ * garbage, once nobody holds an array that was in it: drop these arrays too. To use one in a call is an
+ * error, as after {@link free}; `free` and `using` still take it. Memories that are attached stay so, and
+ * a memory that was given to `load` stays its owner's.
+ *
+ * @returns a promise that resolves when the threads have ended. Without threads it need not be awaited.
+ * @example
+ * ```ts
+ * import { float32, l1Loss, unload } from 'smooth-l1';
+ * let input: Float32Array | undefined = float32(2 ** 20);
+ * input = undefined;
+ * await unload();
+ * console.log(l1Loss(float32([1, 2]), float32(2))); // 1.5
+ * ```
+ */
+export function unload(): Promise<void> {
+  const kernel = current;
+  use(undefined);
+  if (kernel) {
+    kernel.home.isUnloaded = true;
+    countChange();
+  }
+  const ended = Promise.all([unloading, kernel?.helpers?.end()]).then(() => {});
+  // Who calls again waits for the same threads, but the error of a worker is for the first.
+  unloading = ended.catch(() => {});
+  return ended;
 }
 
 /** Throws for what is no object of that type of WebAssembly, unless it is undefined. */

@@ -33,6 +33,7 @@ const LANES = 16;
 /** The arrays of this backend: each has a buffer of its own, which the garbage collector releases. */
 export class PlainHome implements Home {
   readonly lasts = false;
+  isUnloaded = false;
   readonly #buffers = new WeakSet<ArrayBufferLike>();
 
   make(bytes: number, asker: string): [buffer: ArrayBuffer, offset: number] {

@@ -15,8 +15,8 @@ const STAMP = Symbol('smooth-l1');
 /** How many arrays were released so far. */
 export let releases = 0;
 
-/** Has arrays looked at anew, by calls under way too, since a memory was attached or detached. */
-export function countAttach(): void {
+/** Has arrays looked at anew, by calls under way too, since a memory was attached, detached or unloaded. */
+export function countChange(): void {
   releases++;
 }
 
@@ -68,8 +68,9 @@ export class Stamp {
     return this.#length;
   }
 
+  /** Whether it must not be used any more: after `free`, or after `unload`. */
   get isReleased(): boolean {
-    return this.#offset < 0;
+    return this.#offset < 0 || this.#home.isUnloaded;
   }
 
   /** Gives the memory of the array back, once. */

@@ -111,6 +111,8 @@ interface Pool {
   ended: number;
   /** Workers that are known to be gone. */
   gone: number;
+  /** Called when all of them are. */
+  whenGone: () => void;
   /** Why a worker was lost before the pool was complete. */
   failure?: string;
 }
@@ -170,6 +172,8 @@ class Threads implements Helpers {
   /** How often `set` had its way: a lost pool is not restored after that has asked for another. */
   #changes = 0;
   #restarts = 0;
+  /** Pools whose workers are not known to be gone: the running one, and those that are ending. */
+  readonly #pools = new Set<Pool>();
   /** Workers that were given up in the running call, and may still read what its job points to. */
   #lost: Pool | undefined;
 
@@ -198,6 +202,21 @@ class Threads implements Helpers {
       this.#restarts = 0;
     });
     this.#change = next.catch(() => {});
+    return next;
+  }
+
+  end(): Promise<unknown> {
+    const next = this.#change.then(() => {
+      const own = this.#pool;
+      this.#pool = undefined;
+      this.#changes++;
+      if (own) retire(this.#kernel, own);
+      return Promise.all(Array.from(this.#pools, ended));
+    });
+    this.#change = next.then(
+      () => {},
+      () => {},
+    );
     return next;
   }
 
@@ -342,7 +361,9 @@ class Threads implements Helpers {
       wanted: Math.min(threads, cores()) - 1,
       ended: -Infinity,
       gone: 0,
+      whenGone: () => this.#pools.delete(created),
     };
+    this.#pools.add(created);
     try {
       const ready: Promise<void>[] = [];
       for (let i = 1; i < threads; i++) {
@@ -530,6 +551,23 @@ function retire(kernel: Kernel, own: Pool): void {
 function release(kernel: Kernel, own: Pool): void {
   if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
   for (const offset of own.memory.splice(0)) kernel.home.release(offset);
+  own.whenGone();
+}
+
+/** Waits until the workers of a retired pool have ended. */
+async function ended(own: Pool): Promise<void> {
+  if (own.workers.some((worker) => !worker.on))
+    await new Promise<void>((resolve) => {
+      const { whenGone } = own;
+      own.whenGone = () => {
+        whenGone();
+        resolve();
+      };
+      // One that hangs never says that it is gone.
+      setTimeout(resolve, GRACE_MS);
+    });
+  // In Node it resolves when the thread has ended.
+  await Promise.all(own.workers.map((worker) => worker.terminate()));
 }
 
 function cores(): number {
