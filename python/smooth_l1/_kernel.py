@@ -26,14 +26,18 @@ def _aligned(address: int) -> int:
 class Job:
     """What a call computes: the words of a job, and the arrays of its operands."""
 
-    def __init__(self, curve: tuple[float, ...], counted: int, ignores_nan: bool) -> None:
+    def __init__(
+        self, curve: tuple[float, ...], counted: int, ignores_nan: bool, ignore_value: float | None = None
+    ) -> None:
         self.words = np.zeros(_job.JOB_WORDS, np.uint32)
         self.floats = self.words.view(np.float32)
         self.words[_job.field.want] = _job.want.EXACT
         self.words[_job.field.count] = counted
-        self.words[_job.field.ignore] = _job.ignore.NAN if ignores_nan else 0
-        # No target equals it.
-        self.floats[_job.field.ignore_value] = np.nan
+        self.words[_job.field.ignore] = (_job.ignore.NAN if ignores_nan else 0) | (
+            0 if ignore_value is None else _job.ignore.VALUE
+        )
+        # No target equals NaN.
+        self.floats[_job.field.ignore_value] = np.nan if ignore_value is None else ignore_value
         self.floats[_job.field.pre : _job.field.pre + len(curve)] = curve
         self.floats[_job.field.scale] = 1
         self.floats[_job.field.grad_scale] = 1

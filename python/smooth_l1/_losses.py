@@ -102,6 +102,7 @@ class _Loss:
         reduction: str = "mean",
         scale: float = 1.0,
         ignore_nan: bool = False,
+        ignore_value: float | None = None,
         row_length: int | None = None,
         divisor: str | float = "elements",
         min_divisor: float | None = None,
@@ -112,6 +113,13 @@ class _Loss:
         scale = _float32(owner, "scale", scale)
         if not isinstance(ignore_nan, bool | np.bool_):
             raise TypeError(f"{owner}: ignore_nan must be True or False, got {describe(ignore_nan)}")
+        if ignore_value is not None:
+            ignore_value = _float32(owner, "ignore_value", ignore_value)
+            if math.isnan(ignore_value):
+                raise ValueError(
+                    f"{owner}: ignore_value must not be NaN, which equals nothing; ignore_nan=True leaves out the "
+                    "targets that are NaN"
+                )
         if row_length is not None:
             if isinstance(row_length, bool) or not isinstance(row_length, numbers.Integral):
                 raise TypeError(f"{owner}: row_length must be an integer, got {describe(row_length)}")
@@ -153,6 +161,7 @@ class _Loss:
         self._curve = (*curve, 1.0, 1.0) if tau is None else (*curve, tau, 1 - tau)
         self._row_length = row_length
         self.ignores_nan = bool(ignore_nan)
+        self._ignore_value = ignore_value
 
     def __call__(
         self,
@@ -198,13 +207,15 @@ class _Loss:
 
     def _add_up(self, fn, input, target, weight, mask, inside_weight) -> Accumulator:  # noqa: A002
         spec = self._spec
-        job = _kernel.Job(self._curve, _COUNTED.get(spec.divisor, _job.count.NOTHING), self.ignores_nan)
         if spec.divisor in ("weights", "nonzero_weights") and weight is None:
             raise TypeError(f'{fn}: divisor "{spec.divisor}" needs weight, which is missing')
         values = {
             _job.operand.INPUT: _floats(fn, "input", input),
             _job.operand.TARGET: _floats(fn, "target", target),
         }
+        ignored = self._ignored_by(fn, target)
+        counted = _COUNTED.get(spec.divisor, _job.count.NOTHING)
+        job = _kernel.Job(self._curve, counted, self.ignores_nan, ignored)
         if input.shape != target.shape:
             raise ValueError(
                 f"{fn}: input has shape {input.shape} and target has shape {target.shape}; they must be equal"
@@ -232,7 +243,7 @@ class _Loss:
             job.array(operand, array, layout)
         losses, weights, counted = _kernel.compute(job)
         if spec.divisor == "unmasked_rows":
-            counted = self._unmasked_rows(values)
+            counted = self._unmasked_rows(values, ignored)
         return Accumulator(spec, input.size, losses, weights, counted)
 
     def _fitted(self, fn: str, values: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
@@ -278,12 +289,25 @@ class _Loss:
                 raise ValueError(f"{start}; it must be {', or '.join(choices)}{hint}")
         return fitted
 
-    def _unmasked_rows(self, values: dict[int, np.ndarray]) -> int:
+    def _ignored_by(self, fn: str, target: np.ndarray) -> float | None:
+        """What a target equals that is left out: ignore_value, rounded to the type of target."""
+        value = self._ignore_value
+        if value is None:
+            return None
+        with np.errstate(over="ignore"):
+            nearest = _nearest(target.dtype, value)
+        if math.isfinite(value) and not math.isfinite(nearest):
+            raise ValueError(
+                f"{fn}: ignore_value must be within the range of target, which is {target.dtype.name}, got {value}"
+            )
+        return nearest
+
+    def _unmasked_rows(self, values: dict[int, np.ndarray], ignored: float | None) -> int:
         """The number of rows that have an element that is not masked; the kernel does not count them."""
         row_length = self._spec.row_length
         target, mask = values[_job.operand.TARGET], values.get(_job.operand.MASK)
         rows = target.size // row_length
-        if mask is None and not self.ignores_nan:
+        if mask is None and not self.ignores_nan and ignored is None:
             return rows
         if mask is not None:
             mask = np.broadcast_to(mask, target.shape).reshape(rows, row_length)
@@ -295,6 +319,8 @@ class _Loss:
             counts = np.ones(target[block].shape, bool) if mask is None else mask[block] != 0
             if self.ignores_nan:
                 counts &= ~np.isnan(target[block])
+            if ignored is not None:
+                counts &= target[block].astype(np.float32) != np.float32(ignored)
             counted += int(counts.any(axis=1).sum())
         return counted
 
@@ -309,6 +335,19 @@ def _typed(fn: str, name: str, value: object, wanted: str, *types: type) -> np.n
         hint = "" if np.bool_ in types or value.dtype.kind not in "fiu" else f"; {name}.astype(numpy.float32) rounds it"
         raise TypeError(f"{fn}: {name} must be {wanted}, got an array of {value.dtype.name}{hint}")
     return value
+
+
+def _nearest(dtype: np.dtype, value: float) -> float:
+    """The number of the type that is nearest to the value."""
+    if dtype.name != "bfloat16":
+        return float(dtype.type(value))
+    # It is made of a float32, which is made odd where it is not exact: two roundings could round a tie wrongly.
+    single = np.float32(value)
+    if float(single) != value and math.isfinite(value):
+        if abs(float(single)) > abs(value):
+            single = np.nextafter(single, np.float32(0))
+        single = (single.view(np.uint32) | np.uint32(1)).view(np.float32)
+    return float(dtype.type(single))
 
 
 def _floats(fn: str, name: str, value: object) -> np.ndarray:
@@ -343,6 +382,8 @@ class SmoothL1Loss(_Loss):
         scale: multiplies the loss.
         ignore_nan: leaves out the elements whose target is NaN. The mean still divides by all elements, unless
             the divisor is "unmasked".
+        ignore_value: leaves out the elements whose target equals this number, rounded to the type of target, as a
+            sentinel such as -1 or 255; `ignore_nan` and a mask may leave out others. The mean divides as with these.
         row_length: the number of columns, where the elements are rows. With it, and for arrays of two or more
             dimensions, whose rows are along the last one, a weight or a mask may have one value for each row,
             of shape (rows,) or (rows, 1), or for each column, of shape (columns,) or (1, columns).

@@ -30,6 +30,9 @@ MISSING[::3] = np.nan
 MISSING[40:48] = np.nan
 # They are not missing.
 MISSING[1::9] = 0
+MARKED = T.copy()
+MARKED[::3] = 255
+MARKED[40:48] = 255
 ODD = np.array([np.nan, np.inf, -np.inf, 0, -0.0, 1e-45, -3e38, 3e38], np.float32)
 ROWS, COLUMNS = numbers(4, N // 4, -3, 3), numbers(5, 4, -3, 3)
 
@@ -89,6 +92,24 @@ def test_every_option(typescript):
             case("L1Loss", {"divisor": "unmasked", "on_zero_divisor": "zero"}, {"mask": MASK & False}),
             case("L1Loss", {"divisor": "unmasked", "ignore_nan": True}, target=MISSING),
             case("L1Loss", {"ignore_nan": True}, {"mask": MASK}, target=MISSING),
+            case("L1Loss", {"divisor": "unmasked", "ignore_value": 255}, target=MARKED),
+            case("SmoothL1Loss", {"ignore_value": 255}, {"mask": MASK, "weight": WEIGHT}, target=MARKED),
+            case("L1Loss", {"divisor": "unmasked", "ignore_value": 0}, target=MISSING),
+            case("L1Loss", {"divisor": "unmasked", "ignore_value": -0.0, "ignore_nan": True}, target=MISSING),
+            case(
+                "L1Loss",
+                {"reduction": "sum", "ignore_value": np.inf},
+                input=np.tile(ODD[3:], 8),
+                target=np.repeat(ODD, 5),
+            ),
+            case("L1Loss", {"divisor": "unmasked", "ignore_value": 0.1}, target=np.full(N, 0.1, np.float32)),
+            case("L1Loss", {"divisor": "unmasked_rows", "row_length": 4, "ignore_value": 255}, target=MARKED),
+            case(
+                "L1Loss",
+                {"divisor": "unmasked_rows", "row_length": 4, "ignore_value": 0, "ignore_nan": True},
+                {"mask": MASK},
+                target=MISSING,
+            ),
             case("L1Loss", {"divisor": "unmasked_rows", "row_length": 4}),
             case("L1Loss", {"divisor": "unmasked_rows", "row_length": 4}, {"mask": MASK}),
             case("L1Loss", {"divisor": "unmasked_rows", "row_length": 4, "ignore_nan": True}, target=MISSING),
@@ -167,6 +188,26 @@ def test_16_bits(typescript):
             ),
         ],
     )
+
+
+def test_an_ignored_value_is_rounded_to_the_type_of_target_once(typescript):
+    # The second is just above the middle of two bfloat16, the third of two float16, and float32 rounds it away.
+    values = [0.1, 1 + 2.0**-8 + 2.0**-40, 1 + 2.0**-11 + 2.0**-40, -(1 + 2.0**-8 - 2.0**-40), 2.0**-24.5, 65504.5]
+    divisors = [{"divisor": "unmasked"}, {"divisor": "unmasked_rows", "row_length": 4}]
+    cases = []
+    for dtype, step in ((np.float16, 2.0**-10), (ml_dtypes.bfloat16, 2.0**-7)):
+        target = np.tile(np.array([1, 1 + step, -1, -1 - step, 0.1, 2.0**-24, 65504, 0], dtype), 4)
+        target[8:16] = target[:8].repeat(4)[:8]
+        cases += [
+            case("L1Loss", {**divisor, "ignore_value": value}, input=target[::-1], target=target)
+            for value in values
+            for divisor in divisors
+        ]
+    check(typescript, cases)
+    for dtype, name in ((np.float16, "float16"), (ml_dtypes.bfloat16, "bfloat16")):
+        loss = smooth_l1.L1Loss(ignore_value=3.4e38)
+        with pytest.raises(ValueError, match=f"within the range of target, which is {name}, got 3.4e"):
+            loss(np.zeros(1, dtype), np.zeros(1, dtype))
 
 
 @pytest.mark.parametrize("n", [0, 1, 15, 16, 17, 1023, _kernel.CHUNK, 2 * _kernel.CHUNK + 4])
@@ -315,6 +356,14 @@ WRONG = [
     ({"scale": "2"}, TypeError, "scale must be a number, got '2'"),
     ({"scale": 1e300}, ValueError, "scale must be within the range of float32 (3.4028e38), got 1e+300"),
     ({"ignore_nan": 1}, TypeError, "ignore_nan must be True or False, got 1"),
+    ({"ignore_value": "255"}, TypeError, "ignore_value must be a number, got '255'"),
+    ({"ignore_value": True}, TypeError, "ignore_value must be a number, got True"),
+    ({"ignore_value": 1e39}, ValueError, "ignore_value must be within the range of float32 (3.4028e38), got 1e+39"),
+    (
+        {"ignore_value": np.nan},
+        ValueError,
+        "ignore_value must not be NaN, which equals nothing; ignore_nan=True leaves",
+    ),
     ({"row_length": 4.0}, TypeError, "row_length must be an integer, got 4.0"),
     ({"row_length": 0}, ValueError, "row_length must be an integer from 1, got 0"),
     ({"divisor": "unmaskedRows"}, ValueError, "got 'unmaskedRows'; did you mean 'unmasked_rows'?"),
