@@ -1,5 +1,6 @@
 // Bytes of a file or of a stream, one after the other.
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { DataError, named } from './errors.ts';
 
 /** Bytes that are read in order. */
 export interface Bytes {
@@ -14,19 +15,27 @@ export interface Bytes {
 
 /** A part of a file, the whole of it by default. */
 export class FileBytes implements Bytes {
+  readonly #path: string;
   readonly #file: FileHandle;
   #at: number;
   #end: number;
 
-  private constructor(file: FileHandle, end: number) {
+  private constructor(path: string, file: FileHandle, end: number) {
+    this.#path = path;
     this.#file = file;
     this.#at = 0;
     this.#end = end;
   }
 
   static async open(path: string): Promise<FileBytes> {
+    // Before it is opened, which waits for the writer of a pipe.
+    const facts = await stat(path);
+    if (!facts.isFile())
+      throw new DataError(
+        `${path}: it is ${facts.isDirectory() ? 'a directory' : 'no regular file; - is standard input, for one of the files'}`,
+      );
     const file = await open(path);
-    return new FileBytes(file, (await file.stat()).size);
+    return new FileBytes(path, file, (await file.stat()).size);
   }
 
   get left(): number {
@@ -52,7 +61,11 @@ export class FileBytes implements Bytes {
   async readAt(target: Uint8Array, at: number): Promise<number> {
     let done = 0;
     while (done < target.length) {
-      const { bytesRead } = await this.#file.read(target, done, target.length - done, at + done);
+      const { bytesRead } = await this.#file
+        .read(target, done, target.length - done, at + done)
+        .catch((error) => {
+          throw named(this.#path, error);
+        });
       if (bytesRead === 0) break;
       done += bytesRead;
     }
@@ -67,7 +80,7 @@ export class FileBytes implements Bytes {
 
   /** The same file from another place on. */
   from(at: number): FileBytes {
-    const bytes = new FileBytes(this.#file, this.#end);
+    const bytes = new FileBytes(this.#path, this.#file, this.#end);
     bytes.#at = at;
     return bytes;
   }

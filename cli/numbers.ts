@@ -38,26 +38,12 @@ export interface NumberType {
   readonly isBig: boolean;
 }
 
-const ALIASES: Readonly<Record<string, string>> = {
-  f16: 'f2',
-  f32: 'f4',
-  f64: 'f8',
-  i16: 'i2',
-  i32: 'i4',
-  i64: 'i8',
-  u16: 'u2',
-  u32: 'u4',
-  u64: 'u8',
-  bool: 'b1',
-};
 const CODES = ['f2', 'f4', 'f8', 'bf16', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2', 'u4', 'u8', 'b1'];
 export const TYPE_NAMES = `${CODES.join(', ')}, with > before it for big-endian`;
 
 /** The type with this name; undefined if there is none. */
 export function numberType(name: string): NumberType | undefined {
-  const [, order = '', text = ''] = /^([<>|=]?)(\w+)$/.exec(name) ?? [];
-  // i8 is of 8 bytes, as in NumPy.
-  const code = ALIASES[text] ?? text;
+  const [, order = '', code = ''] = /^([<>|=]?)(\w+)$/.exec(name) ?? [];
   if (!CODES.includes(code)) return undefined;
   const bytes = code === 'bf16' ? 2 : Number(code.slice(1));
   return { code, bytes, isBig: order === '>' && bytes > 1 };

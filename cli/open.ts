@@ -2,7 +2,7 @@
 // loaded when a file needs them.
 import { existsSync } from 'node:fs';
 import { type Bytes, FileBytes, StreamBytes } from './bytes.ts';
-import { DataError, UsageError } from './errors.ts';
+import { DataError, named, UsageError } from './errors.ts';
 import { MAGIC, npy } from './formats/npy.ts';
 import { type Column, Numbers, type NumberType } from './numbers.ts';
 
@@ -34,10 +34,11 @@ export async function openColumn(
 ): Promise<Column> {
   if (path === '-') return openInput(part, type, inOrder);
   const extension = /\.(\w+)$/.exec(path)?.[1]?.toLowerCase();
-  if (extension === 'npz') return (await import('./formats/npz.ts')).npz(path, part, inOrder);
   const bytes = await FileBytes.open(path);
   try {
     switch (extension) {
+      case 'npz':
+        return await (await import('./formats/npz.ts')).npz(path, bytes, part, inOrder);
       case 'npy':
         return await npy(path, bytes, inOrder);
       case 'safetensors':
@@ -59,7 +60,7 @@ export async function openColumn(
     }
   } catch (error) {
     await bytes.close();
-    throw error;
+    throw named(path, error);
   }
 }
 

@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -166,6 +167,59 @@ describe('readers of files that other libraries wrote', () => {
     writeFileSync(at('odd.bin'), new Uint8Array(10));
     await expect(numbersOf(at('odd.bin'), { type: 'f4' })).rejects.toThrow(
       '10 bytes are no whole numbers of 4 bytes',
+    );
+  });
+});
+
+describe('files that are not what they say', () => {
+  const write = (name: string, ...parts: (string | Uint8Array)[]): string => {
+    writeFileSync(at(name), Buffer.concat(parts.map((part) => Buffer.from(part as string))));
+    return at(name);
+  };
+
+  test('numbers of 16 bytes are not those of 16 bits, and either quote is one of Python', async () => {
+    const bytes = readFileSync(`${FILES}p-le-f4.npy`, 'latin1');
+    const long = write('long.npy', Buffer.from(bytes.replace('<f4', '<f16'), 'latin1'));
+    await expect(numbersOf(long)).rejects.toThrow('integers or booleans, got <f16');
+    const quotes = write('quotes.npy', Buffer.from(bytes.replaceAll("'", '"'), 'latin1'));
+    expect(await numbersOf(quotes)).toEqual(P);
+  });
+
+  test.each([
+    'null',
+    '{"a":{"dtype":"F32"}}',
+    '{"a":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}}',
+    '{"a":{"dtype":"F32","shape":[-1,-2],"data_offsets":[0,8]}}',
+    '{"a":{"dtype":"F32","shape":"x","data_offsets":[0,4]}}',
+  ])('safetensors with the header %s', async (header) => {
+    const length = Buffer.alloc(8);
+    length.writeUInt32LE(header.length);
+    const path = write('lie.safetensors', length, header, Buffer.alloc(8));
+    await expect(numbersOf(path)).rejects.toThrow(
+      /lie\.safetensors.*(inconsistent|no JSON object)/,
+    );
+  });
+
+  test('a message of Arrow that is noise, or longer than the file', async () => {
+    const noise = Buffer.concat([Buffer.from('ARROW1\0\0'), Buffer.alloc(64, 255)]);
+    noise.writeInt32LE(16, 12);
+    await expect(numbersOf(write('noise.arrow', noise))).rejects.toThrow(/noise\.arrow.*broken/);
+    noise.writeInt32LE(1 << 27, 12);
+    await expect(numbersOf(write('noise.arrow', noise))).rejects.toThrow('truncated');
+  });
+
+  test('an array of .npz with a wrong bit', async () => {
+    const bytes = readFileSync(`${FILES}stored.npz`);
+    const place = bytes.indexOf('}') + 100;
+    bytes.writeUInt8(bytes.readUInt8(place) ^ 1, place);
+    await expect(numbersOf(`${write('flip.npz', bytes)}:p`)).rejects.toThrow('CRC-32');
+  });
+
+  test('a directory, and a device, which would have no numbers', async () => {
+    mkdirSync(at('folder.csv'));
+    await expect(numbersOf(at('folder.csv'))).rejects.toThrow('folder.csv: it is a directory');
+    await expect(numbersOf('/dev/null', { type: 'f4' })).rejects.toThrow(
+      '/dev/null: it is no regular file',
     );
   });
 });
@@ -548,7 +602,7 @@ describe('the command', () => {
     [['a', 'b', '--gamma'], 2, "Unknown option '--gamma'"],
     [['merge'], 2, 'merge: say which files'],
     [['p.f4', 't.f4'], 2, 'p.f4: the format is not known by the name'],
-    [['p.f4', 'no.npy', '--type', 'f4'], 1, "ENOENT: no such file or directory, open 'no.npy'"],
+    [['p.f4', 'no.npy', '--type', 'f4'], 1, "ENOENT: no such file or directory, stat 'no.npy'"],
     [
       ['p.f4', 't-2.f4', '--type', 'f4'],
       1,

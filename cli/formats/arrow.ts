@@ -3,7 +3,7 @@
 import { CompressionType, setCompressionCodec, tableFromIPC } from '@uwdata/flechette';
 import { compressors } from 'hyparquet-compressors';
 import { decompress } from 'lz4js';
-import type { Bytes } from '../bytes.ts';
+import type { FileBytes } from '../bytes.ts';
 import { DataError } from '../errors.ts';
 import type { Column } from '../numbers.ts';
 import { choose } from './choose.ts';
@@ -34,7 +34,7 @@ setCompressionCodec(CompressionType.ZSTD, {
 
 export async function arrow(
   path: string,
-  bytes: Bytes,
+  bytes: FileBytes,
   wanted: string | undefined,
 ): Promise<Column> {
   const head = Buffer.alloc(8);
@@ -70,7 +70,7 @@ export async function arrow(
 /** The next message; undefined at the end. `head`: its first 8 bytes, if they were read. */
 async function nextMessage(
   path: string,
-  bytes: Bytes,
+  bytes: FileBytes,
   head?: Buffer,
 ): Promise<Message | undefined> {
   const truncated = () => new DataError(`${path}: the file is truncated`);
@@ -87,12 +87,14 @@ async function nextMessage(
   const isOld = start.readInt32LE() !== CONTINUES;
   const length = isOld ? start.readInt32LE() : start.readInt32LE(4);
   if (length === 0) return undefined;
-  if (length < 0 || length > 1 << 28) throw new DataError(`${path}: this is no Arrow file`);
+  if (length < 0) throw new DataError(`${path}: this is no Arrow file`);
+  if (length > bytes.left + 4) throw truncated();
   const meta = Buffer.alloc(length);
   const known = isOld ? start.subarray(4) : start.subarray(0, 0);
   known.copy(meta);
   if ((await bytes.read(meta.subarray(known.length))) < length - known.length) throw truncated();
-  const { type, bodyLength } = headerOf(meta);
+  const { type, bodyLength } = headerOf(path, meta);
+  if (!(bodyLength >= 0 && bodyLength <= bytes.left)) throw truncated();
   const prefix = isOld ? 4 : 8;
   const message = Buffer.alloc(prefix + length + bodyLength);
   start.copy(message, 0, 0, prefix);
@@ -102,7 +104,15 @@ async function nextMessage(
 }
 
 /** What a message is, and how long its body is: two fields of a flatbuffer. */
-function headerOf(meta: Buffer): { type: number; bodyLength: number } {
+function headerOf(path: string, meta: Buffer): { type: number; bodyLength: number } {
+  try {
+    return fieldsOf(meta);
+  } catch {
+    throw new DataError(`${path}: a message of the file is broken`);
+  }
+}
+
+function fieldsOf(meta: Buffer): { type: number; bodyLength: number } {
   const table = meta.readUInt32LE(0);
   const vtable = table - meta.readInt32LE(table);
   const size = meta.readUInt16LE(vtable);

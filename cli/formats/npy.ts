@@ -28,7 +28,10 @@ async function readHeader(name: string, bytes: Bytes): Promise<Header> {
   const size = await exactly(name, bytes, major === 1 ? 2 : 4);
   const length = major === 1 ? size.readUInt16LE() : size.readUInt32LE();
   if (length > 1 << 20) throw new DataError(`${name}: a header of ${length} bytes is too long`);
-  const text = (await exactly(name, bytes, length)).toString(major === 3 ? 'utf8' : 'latin1');
+  // A dictionary of Python, which may have either quote.
+  const text = (await exactly(name, bytes, length))
+    .toString(major === 3 ? 'utf8' : 'latin1')
+    .replaceAll('"', "'");
   const descr = /'descr'\s*:\s*'([^']*)'/.exec(text)?.[1];
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(text)?.[1];
   const shape = /'shape'\s*:\s*\(([\d\s,L]*)\)/.exec(text)?.[1];

@@ -1,7 +1,8 @@
 // NumPy's .npz: a ZIP of .npy files.
 import { promisify } from 'node:util';
+import { crc32 } from 'node:zlib';
 import { type Entry, open, type ZipFile } from 'yauzl';
-import { StreamBytes } from '../bytes.ts';
+import { type FileBytes, StreamBytes } from '../bytes.ts';
 import { DataError } from '../errors.ts';
 import type { Column } from '../numbers.ts';
 import { choose } from './choose.ts';
@@ -11,6 +12,7 @@ const openZip = promisify<string, { lazyEntries: true; autoClose: false }, ZipFi
 
 export async function npz(
   path: string,
+  file: FileBytes,
   array: string | undefined,
   inOrder: boolean,
 ): Promise<Column> {
@@ -24,14 +26,37 @@ export async function npz(
   try {
     const entries = await entriesOf(zip);
     const name = choose(path, 'array', [...entries.keys()], array);
+    const entry = entries.get(name) as Entry;
     const stream = await promisify<Entry, NodeJS.ReadableStream>(zip.openReadStream.bind(zip))(
-      entries.get(name) as Entry,
+      entry,
     );
-    const bytes = new StreamBytes(stream as AsyncIterable<Uint8Array>, () => zip.close());
-    return await npy(`${path}:${name}`, bytes, inOrder);
+    const full = `${path}:${name}`;
+    const bytes = new StreamBytes(checked(full, entry, stream as AsyncIterable<Uint8Array>), () =>
+      zip.close(),
+    );
+    const column = await npy(full, bytes, inOrder);
+    // It was opened to see that it is a file; the library opens it again.
+    await file.close();
+    return column;
   } catch (error) {
     zip.close();
     throw error;
+  }
+}
+
+/** The bytes of an array. Throws where their checksum is not that of the archive, which the library does not look at. */
+async function* checked(
+  name: string,
+  { uncompressedSize, crc32: wanted }: Entry,
+  stream: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  let [sum, left] = [0, uncompressedSize];
+  for await (const chunk of stream) {
+    sum = crc32(chunk, sum);
+    left -= chunk.length;
+    if (left === 0 && sum !== wanted)
+      throw new DataError(`${name}: the file is broken: its CRC-32 is not that of its bytes`);
+    yield chunk;
   }
 }
 

@@ -17,7 +17,7 @@ export async function parquet(
     byteLength,
     async slice(start, end = byteLength) {
       const part = new Uint8Array(end - start);
-      await bytes.readAt(part, start);
+      if ((await bytes.readAt(part, start)) < part.length) throw new Error('the file is truncated');
       return part.buffer;
     },
   };

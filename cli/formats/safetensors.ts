@@ -21,12 +21,6 @@ const TYPES: Readonly<Record<string, string>> = {
 };
 const LONGEST = 100_000_000;
 
-interface Tensor {
-  readonly dtype: string;
-  readonly shape: number[];
-  readonly data_offsets: [number, number];
-}
-
 export async function safetensors(
   name: string,
   bytes: FileBytes,
@@ -39,27 +33,39 @@ export async function safetensors(
     throw new DataError(`${name}: this is no .safetensors file, or it is truncated`);
   const text = Buffer.alloc(length);
   await bytes.read(text);
-  let header: Record<string, Tensor>;
+  let header: Record<string, unknown> | null;
   try {
     header = JSON.parse(text.toString());
   } catch {
-    throw new DataError(`${name}: this is no .safetensors file: its header is no JSON`);
+    header = null;
   }
+  if (header === null || typeof header !== 'object')
+    throw new DataError(`${name}: this is no .safetensors file: its header is no JSON object`);
   const names = Object.keys(header).filter((key) => key !== '__metadata__');
   const chosen = choose(name, 'tensor', names, tensorName);
-  const { dtype, shape, data_offsets: offsets } = header[chosen] as Tensor;
-  const type = TYPES[dtype] && numberType(TYPES[dtype]);
+  const { dtype, shape, data_offsets: offsets } = Object(header[chosen]);
+  const code = TYPES[dtype];
+  const type = code === undefined ? undefined : numberType(code);
   const full = tensorName === undefined ? `${name}:${chosen}` : name;
   if (!type)
     throw new DataError(
       `${full}: the type must be one of ${Object.keys(TYPES).join(', ')}, got ${dtype}`,
     );
-  const [begin, end] = offsets;
-  if (end - begin !== shape.reduce((a, b) => a * b, type.bytes))
+  const [begin, end] = areSizes(offsets) ? offsets : [];
+  if (
+    begin === undefined ||
+    end === undefined ||
+    !areSizes(shape) ||
+    end - begin !== shape.reduce((a, b) => a * b, type.bytes)
+  )
     throw new DataError(
-      `${full}: the header is inconsistent: ${end - begin} bytes for ${dtype} [${shape}]`,
+      `${full}: the header is inconsistent: shape ${JSON.stringify(shape)} of ${dtype}, data_offsets ${JSON.stringify(offsets)}`,
     );
   await bytes.skip(begin);
   bytes.limit(end - begin);
   return new Numbers(full, bytes, type, shape);
+}
+
+function areSizes(list: unknown): list is number[] {
+  return Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
 }
