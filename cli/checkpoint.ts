@@ -5,11 +5,12 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeSync,
 } from 'node:fs';
 import type { LossAccumulator } from '#core';
-import { DataError } from './errors.ts';
+import { DataError, named } from './errors.ts';
 import type { Series } from './series.ts';
 
 const BYTES = 128;
@@ -20,12 +21,17 @@ export function replace(path: string, bytes: Uint8Array): void {
   const part = `${path}.${process.pid}.part`;
   const file = openSync(part, 'w');
   try {
-    for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(part, path);
+  } catch (error) {
+    rmSync(part, { force: true });
+    throw named(path, error);
   }
-  renameSync(part, path);
 }
 
 /** What must be the same in a run that goes on, beside the loss, which the accumulator knows. */

@@ -3,10 +3,10 @@
 import { readFileSync } from 'node:fs';
 import { HELP, parseArguments, settingsOf } from './arguments.ts';
 import { DataError, UsageError } from './errors.ts';
+import { isClosedPipe, print } from './print.ts';
 
 async function main(args: string[]): Promise<void> {
   const { values, positionals } = parseArguments(args);
-  const { print } = await import('./print.ts');
   if (values.help) return print(HELP);
   if (values.version) {
     const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
@@ -26,19 +26,14 @@ async function main(args: string[]): Promise<void> {
   return run(settings);
 }
 
-// A reader that has enough, such as head, closes the pipe.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
-});
-
 main(process.argv.slice(2)).catch((error: NodeJS.ErrnoException) => {
+  // Standard input would keep the process.
+  process.stdin.destroy();
+  if (isClosedPipe(error)) return;
   const isUsage = error instanceof UsageError;
   // Of the system, and of the data; anything else is a defect, which its stack helps to mend.
   const isKnown = isUsage || error instanceof DataError || error.code !== undefined;
   process.stderr.write(`smooth-l1: ${isKnown ? error.message : error.stack}\n`);
   if (isUsage) process.stderr.write('smooth-l1 --help lists the arguments\n');
   process.exitCode = isUsage ? 2 : 1;
-  // Standard input would keep the process.
-  process.stdin.destroy();
 });

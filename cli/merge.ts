@@ -1,8 +1,9 @@
 // Adds what runs on several machines have left with --partial.
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { LossAccumulator } from '#core';
 import { replace } from './checkpoint.ts';
-import { DataError } from './errors.ts';
+import { DataError, named, UsageError } from './errors.ts';
 import { placesOf } from './open.ts';
 import { printResult } from './print.ts';
 
@@ -14,9 +15,15 @@ export interface MergeSettings {
 
 export async function merge({ files, json, partial }: MergeSettings): Promise<void> {
   let total: LossAccumulator | undefined;
+  const seen = new Set<string>();
   for (const argument of files)
     for (const { path } of await placesOf(argument)) {
-      const bytes = new Uint8Array(await readFile(path));
+      if (seen.has(resolve(path)))
+        throw new UsageError(`merge: ${path} is given twice, and would be counted twice`);
+      seen.add(resolve(path));
+      const bytes = await readFile(path).catch((error) => {
+        throw named(path, error);
+      });
       try {
         if (total) total.merge(bytes);
         else total = LossAccumulator.from(bytes);
@@ -26,6 +33,8 @@ export async function merge({ files, json, partial }: MergeSettings): Promise<vo
         );
       }
     }
+  if (partial !== undefined && seen.has(resolve(partial)))
+    throw new UsageError(`merge: ${partial} is one of the files, so --partial cannot write it`);
   const sum = total as LossAccumulator;
   if (partial !== undefined) replace(partial, sum.toBytes());
   await printResult(sum, json);

@@ -1,9 +1,9 @@
 // A .npy file that is written chunk by chunk, under another name until it is complete.
-import { closeSync, fstatSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { DataError } from './errors.ts';
+import { closeSync, fstatSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { DataError, named } from './errors.ts';
 
-/** Room for any shape: where the numbers begin. */
-const HEADER = 256;
+/** Room for any shape, of 64 axes at most: where the numbers begin. */
+const HEADER = 512;
 
 export class Output {
   readonly path: string;
@@ -21,11 +21,17 @@ export class Output {
 
   /** Writes numbers, the first of which is number `at`. */
   write(values: Float32Array, at: number): void {
-    write(
-      this.#file,
-      new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
-      HEADER + 4 * at,
-    );
+    const { buffer, byteOffset, byteLength } = values;
+    this.#write(new Uint8Array(buffer, byteOffset, byteLength), HEADER + 4 * at);
+  }
+
+  /** Returns when what was written is on the disk. */
+  flush(): void {
+    try {
+      fsyncSync(this.#file);
+    } catch (error) {
+      throw named(this.#part, error);
+    }
   }
 
   /** Writes the header, and gives the file its name. */
@@ -38,9 +44,10 @@ export class Output {
     header.writeUInt16LE(HEADER - 10, 8);
     header.write(text, 10, 'latin1');
     header[HEADER - 1] = 10;
-    write(this.#file, header, 0);
-    closeSync(this.#file);
+    this.#write(header, 0);
+    this.flush();
     renameSync(this.#part, this.path);
+    closeSync(this.#file);
   }
 
   /** Leaves what is written for a later run, or removes it. */
@@ -48,9 +55,13 @@ export class Output {
     closeSync(this.#file);
     if (!isKept) rmSync(this.#part, { force: true });
   }
-}
 
-function write(file: number, bytes: Uint8Array, at: number): void {
-  for (let done = 0; done < bytes.length; )
-    done += writeSync(file, bytes, done, bytes.length - done, at + done);
+  #write(bytes: Uint8Array, at: number): void {
+    try {
+      for (let done = 0; done < bytes.length; )
+        done += writeSync(this.#file, bytes, done, bytes.length - done, at + done);
+    } catch (error) {
+      throw named(this.#part, error);
+    }
+  }
 }

@@ -1,10 +1,19 @@
 // Standard output: the result, and nothing else.
 import type { LossAccumulator } from '#core';
 
+// `print` throws it.
+process.stdout.on('error', () => {});
+
 /** Writes, and waits where the reader is slow. */
 export async function print(text: string): Promise<void> {
-  if (!process.stdout.write(text))
-    await new Promise((resolve) => process.stdout.once('drain', resolve));
+  await new Promise<void>((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+/** Whether a reader had enough, such as `head`, and has closed the pipe. */
+export function isClosedPipe(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EPIPE';
 }
 
 /** A number as JSON, which has no NaN and no infinities: they are strings. */

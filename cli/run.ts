@@ -1,5 +1,6 @@
 // The loss of files: chunks are read into the kernel's memory, one ahead of that which is computed.
-import { rmSync } from 'node:fs';
+import { accessSync, constants, rmSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import {
   type AddOptions,
   type Divisor,
@@ -11,12 +12,12 @@ import {
   setNumThreads,
   uint8,
 } from '#core';
-import { type Identity, identityOf, replace, resume, save } from './checkpoint.ts';
+import { resume as goOn, type Identity, identityOf, replace, save } from './checkpoint.ts';
 import { DataError, UsageError } from './errors.ts';
 import type { Elements, ElementType, NumberType } from './numbers.ts';
 import { placesOf } from './open.ts';
 import { Output } from './output.ts';
-import { jsonOf, print, printResult } from './print.ts';
+import { isClosedPipe, jsonOf, print, printResult } from './print.ts';
 import { startProgress } from './progress.ts';
 import { checkShapes, liesAlike, Series } from './series.ts';
 
@@ -46,6 +47,9 @@ export interface Settings {
 const CHUNK = 1 << 19;
 const LONGEST_ROW = 1 << 22;
 
+/** What ends a run early: files that are not complete are removed. */
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** A loss object of any kind. */
 type LossObject = SmoothL1Loss<'mean'>;
 
@@ -61,7 +65,15 @@ function lossOf({ loss, threshold }: Settings, options: object): LossObject {
 export async function run(settings: Settings): Promise<void> {
   const all: Series[] = [];
   const outputs: Output[] = [];
-  let isDone = false;
+  const abandon = (): void => {
+    for (const output of outputs.splice(0)) output.abandon(settings.resume !== undefined);
+  };
+  for (const signal of SIGNALS)
+    process.once(signal, () => {
+      abandon();
+      // It is not caught a second time.
+      process.kill(process.pid, signal);
+    });
   try {
     for (const [role, argument] of [
       ['predictions', settings.predictions],
@@ -71,11 +83,35 @@ export async function run(settings: Settings): Promise<void> {
     ] as const)
       if (argument !== undefined)
         all.push(await Series.open(role, await placesOf(argument), settings.type));
+    checkOutputs(settings, all);
     await compute(settings, all, outputs);
-    isDone = true;
+  } catch (error) {
+    if (isClosedPipe(error) && outputs.length > 0)
+      throw new DataError(
+        `standard output was closed in the middle, so there is no ${outputs.map(({ path }) => path).join(' and no ')}`,
+      );
+    throw error;
   } finally {
-    if (!isDone) for (const output of outputs) output.abandon(settings.resume !== undefined);
+    abandon();
     for (const series of all) await series.close().catch(() => {});
+  }
+}
+
+/** Throws where a file cannot be written, or would be written over: at the start, not after hours. */
+function checkOutputs(settings: Settings, all: readonly Series[]): void {
+  const users = new Map<string, string>();
+  for (const { role, places } of all)
+    for (const { path } of places) if (path !== '-') users.set(resolve(path), `the ${role}`);
+  for (const option of ['grad', 'losses', 'partial', 'resume'] as const) {
+    const path = settings[option];
+    if (path === undefined) continue;
+    const user = users.get(resolve(path));
+    if (user !== undefined)
+      throw new UsageError(`--${option} must be a file of its own, got ${path}, that of ${user}`);
+    users.set(resolve(path), `--${option}`);
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory())
+      throw new UsageError(`--${option} must be a file, got ${path}, a directory`);
+    accessSync(dirname(path), constants.W_OK);
   }
 }
 
@@ -125,11 +161,12 @@ async function compute(settings: Settings, all: Series[], outputs: Output[]): Pr
       : CHUNK,
   );
   const identity: Identity = identityOf(all, {
+    type: settings.type,
     ignoreNaN: settings.ignoreNaN,
     grad: settings.grad,
     losses: settings.losses,
   });
-  if (settings.resume !== undefined) resume(settings.resume, accumulator, identity);
+  if (settings.resume !== undefined) goOn(settings.resume, accumulator, identity);
   const start = accumulator.count;
 
   const known = divisorBefore(reduction, divisor, total, rowLength);
@@ -147,7 +184,7 @@ async function compute(settings: Settings, all: Series[], outputs: Output[]): Pr
       );
     if (all.some(({ isInput }) => isInput))
       throw new UsageError(
-        '--grad reads the files twice, since the number of elements that a mean is divided by is not known before, and standard input can be read once: use --reduction sum, or --divisor NUMBER',
+        '--grad reads the files twice, since what a mean is divided by is not known before, and standard input can be read once: use --reduction sum, or --divisor NUMBER',
       );
   }
   const values = writes ? float32(chunks.size) : undefined;
@@ -187,6 +224,8 @@ async function compute(settings: Settings, all: Series[], outputs: Output[]): Pr
       await text.add(out);
     }
     if (settings.resume !== undefined && Date.now() - saved >= 1000 * settings.every) {
+      // What they have must not be less than what the state says, when the power fails.
+      for (const output of outputs) output.flush();
       save(settings.resume, accumulator, identity);
       saved = Date.now();
     }
@@ -230,8 +269,9 @@ function divisorAfter(
 ): number {
   if (divisor === 'elements') return accumulator.count;
   if (divisor === 'rows') return accumulator.count / (rowLength as number);
-  // What was counted: docs/accumulators.md.
-  return new DataView(accumulator.toBytes().buffer).getFloat64(84, true);
+  // docs/accumulators.md has the bytes.
+  const bytes = new DataView(accumulator.toBytes().buffer);
+  return bytes.getFloat64(84, true);
 }
 
 /** Some elements of all files, in the kernel's memory. */

@@ -528,11 +528,18 @@ describe('the command', () => {
       err: expect.stringContaining('state: it is of another run: ignoreNaN differ'),
     });
 
+    const type = start(...args, '--type', 'i4');
+    type.child.stdin?.end();
+    expect(await type.ended).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('state: it is of another run: type differ'),
+    });
+
     const second = start(...args);
     second.child.stdin?.end(raw(target));
     expect(await second.ended).toEqual({ code: 0, out: wanted({ reduction: 'sum' }), err: '' });
     expect(existsSync(at('state'))).toBe(false);
-    const grad = readFileSync(at('grad.npy')).subarray(256);
+    const grad = readFileSync(at('grad.npy')).subarray(512);
     const gradient = smooth.smoothL1LossBackward(1, input, target, { reduction: 'sum' });
     expect(grad.equals(raw(gradient))).toBe(true);
   });
@@ -546,8 +553,8 @@ describe('the command', () => {
     );
     const grad = smooth.huberLossBackward(1, p, t, { delta: 0.5 });
     const losses = smooth.huberLoss(p, t, { delta: 0.5, reduction: 'none' });
-    const header = readFileSync(at('g.npy')).toString('latin1', 0, 256);
-    expect(header.slice(0, 10)).toBe('\x93NUMPY\x01\0\xf6\0');
+    const header = readFileSync(at('g.npy')).toString('latin1', 0, 512);
+    expect(header.slice(0, 10)).toBe('\x93NUMPY\x01\0\xf6\x01');
     expect(header.slice(10)).toMatch(
       /^\{'descr': '<f4', 'fortran_order': True, 'shape': \(6, 4\), \} *\n$/,
     );
@@ -585,6 +592,33 @@ describe('the command', () => {
     expect(await output('nan.csv:p', 'nan.csv:t', '--json')).toBe('{"loss":"NaN","elements":3}\n');
   });
 
+  test('a reader that has enough, and SIGTERM, leave no file that is not complete', async () => {
+    const args = ['p.f4', '-', '--type', 'f4', '--grad', 'early.npy', '--reduction'];
+    const written = new Promise<void>((resolve) => {
+      const watcher = watch(folder, (_, name) => {
+        if (name !== 'early.npy.part') return;
+        watcher.close();
+        resolve();
+      });
+    });
+    const stopped = start(...args, 'sum');
+    stopped.child.stdin?.write(raw(target.slice(0, 1000)));
+    await written;
+    stopped.child.kill('SIGTERM');
+    await stopped.ended;
+    expect(stopped.child.signalCode).toBe('SIGTERM');
+    expect(readdirSync(folder).filter((name) => name.startsWith('early'))).toEqual([]);
+
+    const closed = start(...args, 'rows', '--row-length', '1');
+    closed.child.stdout?.destroy();
+    closed.child.stdin?.end(raw(target));
+    expect(await closed.ended).toMatchObject({
+      code: 1,
+      err: 'smooth-l1: standard output was closed in the middle, so there is no early.npy\n',
+    });
+    expect(readdirSync(folder).filter((name) => name.startsWith('early'))).toEqual([]);
+  });
+
   test('sums of rows, as lines and as JSON', async () => {
     const [p, t] = [Float32Array.from(P), Float32Array.from(T)];
     const files = [`${FILES}p-fortran.npy`, `${FILES}t.npy`, '--reduction', 'rows'];
@@ -603,6 +637,20 @@ describe('the command', () => {
     [['merge'], 2, 'merge: say which files'],
     [['p.f4', 't.f4'], 2, 'p.f4: the format is not known by the name'],
     [['p.f4', 'no.npy', '--type', 'f4'], 1, "ENOENT: no such file or directory, stat 'no.npy'"],
+    ...[
+      ['--grad', 'x.npy', '--losses', './x.npy'],
+      ['--partial', 'x', '--resume', 'x'],
+      ['--partial', 'p.f4'],
+    ].map((args): [string[], number, string] => [
+      ['p.f4', 't.f4', '--type', 'f4', ...args],
+      2,
+      'must be a file of its own',
+    ]),
+    [['p.f4', 't.f4', '--type', 'f4', '--partial', '.'], 2, '--partial must be a file, got .'],
+    [['p.f4', 't.f4', '--type', 'f4', '--resume', 'no/x'], 1, "directory, access 'no'"],
+    [['merge', 'part-0', 'part-*'], 2, 'part-0 is given twice'],
+    [['merge', 'part-*', '--partial', 'part-1'], 2, 'part-1 is one of the files'],
+    [['merge', '.'], 1, '.: EISDIR'],
     [
       ['p.f4', 't-2.f4', '--type', 'f4'],
       1,
