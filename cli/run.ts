@@ -178,10 +178,6 @@ async function compute(settings: Settings, all: Series[], outputs: Output[]): Pr
   const losses = settings.losses === undefined ? undefined : new Output(settings.losses, start);
   if (losses) outputs.push(losses);
   if (grad && known === undefined) {
-    if (divisor === 'weights')
-      throw new UsageError(
-        '--grad needs to know what the mean is divided by: with --divisor weights, give the number',
-      );
     if (all.some(({ isInput }) => isInput))
       throw new UsageError(
         '--grad reads the files twice, since what a mean is divided by is not known before, and standard input can be read once: use --reduction sum, or --divisor NUMBER',
@@ -271,7 +267,18 @@ function divisorAfter(
   if (divisor === 'rows') return accumulator.count / (rowLength as number);
   // docs/accumulators.md has the bytes.
   const bytes = new DataView(accumulator.toBytes().buffer);
-  return bytes.getFloat64(84, true);
+  if (divisor !== 'weights') return bytes.getFloat64(84, true);
+  let sum = 0n;
+  for (let at = 124; at >= 84; at -= 4) sum = (sum << 32n) | BigInt(bytes.getUint32(at, true));
+  const weights = Number(BigInt.asIntN(352, sum)) * 2 ** -149;
+  // The highest bits say that a weight was NaN or infinite.
+  if (bytes.getUint8(11) >> 3 !== 0)
+    throw new DataError('a weight is NaN or infinite, so the mean has no gradient');
+  if (weights < 0)
+    throw new DataError(
+      `the weights add up to ${weights}, and --grad can divide by numbers from 0 only`,
+    );
+  return weights;
 }
 
 /** Some elements of all files, in the kernel's memory. */

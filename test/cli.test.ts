@@ -583,6 +583,13 @@ describe('the command', () => {
     expect(await numbersOf(at('g.npy'))).toEqual([
       ...smooth.smoothL1LossBackward(1, p, t, { mask, divisor: 'unmasked' }),
     ]);
+    await output(
+      ...[...files, '--weights', `${FILES}weights.npy`, '--mask', `${FILES}mask.npy`],
+      ...['--divisor', 'weights', '--grad', 'g.npy'],
+    );
+    expect(await numbersOf(at('g.npy'))).toEqual([
+      ...smooth.smoothL1LossBackward(1, p, t, { weight, mask, divisor: 'weights', sum: 'exact' }),
+    ]);
     const there = Uint8Array.from(I, (i) => Number(i !== 2 && i !== 4));
     expect(await output(`${FILES}snappy.parquet:p`, `${FILES}lz4.feather:t`, '--json')).toBe(
       `{"loss":${smooth.smoothL1Loss(p, t, { mask: there, divisor: 'unmasked', sum: 'exact' })},"elements":24}\n`,
