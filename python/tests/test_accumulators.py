@@ -2,10 +2,11 @@
 
 import re
 import struct
+import subprocess
 
 import numpy as np
 import pytest
-from conftest import bits, numbers
+from conftest import HERE, bits, numbers
 
 import smooth_l1
 
@@ -61,6 +62,32 @@ def test_parts_of_both_sides_merge(typescript):
     )
     assert merged == PART
     assert bits(smooth_l1.value(PART)) == value
+
+
+def test_parts_of_the_command_line_merge(tmp_path):
+    def command(*args):
+        done = subprocess.run(
+            ["node", HERE.parent.parent / "dist" / "cli.js", *args],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    half = len(X) // 2
+    for name, array in (("x", X), ("t", T), ("w", WEIGHT)):
+        np.save(tmp_path / f"{name}.npy", array[half:])
+    loss = smooth_l1.SmoothL1Loss(beta=0.3, divisor="weights")
+    whole = loss.partial(X, T, WEIGHT)
+    (tmp_path / "mine").write_bytes(loss.partial(X[:half], T[:half], WEIGHT[:half]))
+    options = ["--beta", "0.3", "--weights", "w.npy", "--divisor", "weights"]
+    command("x.npy", "t.npy", *options, "--partial", "theirs")
+
+    assert smooth_l1.merge((tmp_path / name).read_bytes() for name in ("mine", "theirs")) == whole
+    assert bits(command("merge", "theirs", "mine", "--partial", "all")) == bits(smooth_l1.value(whole))
+    assert (tmp_path / "all").read_bytes() == whole
 
 
 def test_a_sum_is_rounded_once_to_even(typescript):
