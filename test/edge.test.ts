@@ -192,7 +192,7 @@ describe.skipIf(program === undefined)('examples/edge in workerd', () => {
     await fc.assert(property, { seed: 1, numRuns: 60 });
   });
 
-  test('nothing is left of 480 batches, right and wrong: the memory stays flat', async () => {
+  test('nothing is left of hundreds of batches, right and wrong: the memory stays flat', async () => {
     const input = new Float32Array(32_768).fill(2);
     const [right, wrong] = [bytesOf({ input }), bytesOf({ input, threshold: -1 })];
     const many = async (count: number): Promise<void> => {
@@ -207,17 +207,17 @@ describe.skipIf(program === undefined)('examples/edge in workerd', () => {
       await Promise.all(Array.from({ length: 8 }, client));
       expect([...statuses].sort()).toEqual([200, 400]);
     };
-    const growths: number[] = [];
+    // The bodies of a round have 30 MiB. Garbage comes and goes, later on a busy machine; what is left grows in
+    // every round. One array left of each batch would be more than the kernel's memory holds.
+    let growth = Infinity;
     let before = 0;
-    // One array left of each of these would be more than the kernel's memory holds.
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < 12 && (round < 4 || growth >= 8 * 2 ** 20); round++) {
       await many(120);
       const now = worker.residentBytes() ?? 0;
-      growths.push(now - before);
+      if (round > 0) growth = Math.min(growth, now - before);
       before = now;
     }
-    // The bodies of a round have 30 MiB. Garbage comes and goes; what is left grows in every round.
-    expect(Math.min(...growths.slice(1))).toBeLessThan(8 * 2 ** 20);
+    expect(growth).toBeLessThan(8 * 2 ** 20);
   });
 
   test('the program of its README.md gets what it says', async () => {
