@@ -301,7 +301,7 @@ pub(crate) unsafe fn spread<L: Lanes>(
 }
 
 /// Copies a mask, with 0 for the elements whose target is ignored, so that no loop looks at targets for that:
-/// 1.25 to 1.5 times the time of loops that do, which would take 500 bytes.
+/// 1.15 to 1.3 times the time of loops that do, which would take 500 bytes. NaN alone has a loop of its own.
 ///
 /// # Safety
 /// `target` is valid for reading `len` floats, `to` for writing as many bytes, and `from` for reading them:
@@ -315,17 +315,24 @@ unsafe fn drop_ignored<L: Lanes>(
     to: *mut u8,
     len: usize,
 ) {
-    let value = L::splat(job.ignore_value);
-    let keeps_nan = L::splat(f32::from_bits((job.ignore & ignore::NAN).wrapping_sub(1)));
     let mut j = 0;
-    while len - j >= STEP {
-        let ignored = core::array::from_fn(|k| {
-            let y = L::load(target.add(j + k * LANES));
-            y.nan().drop(keeps_nan).or(y.eq(value))
-        });
-        L::drop_bytes(ignored, from.cast(), to.add(j).cast());
-        from = from.add(stride);
-        j += STEP;
+    macro_rules! drop_where {
+        ($is_ignored:expr) => {
+            while len - j >= STEP {
+                let ignored =
+                    core::array::from_fn(|k| $is_ignored(L::load(target.add(j + k * LANES))));
+                L::drop_bytes(ignored, from.cast(), to.add(j).cast());
+                from = from.add(stride);
+                j += STEP;
+            }
+        };
+    }
+    if job.ignore == ignore::NAN {
+        drop_where!(|y: L| y.nan());
+    } else {
+        let value = L::splat(job.ignore_value);
+        let keeps_nan = L::splat(f32::from_bits((job.ignore & ignore::NAN).wrapping_sub(1)));
+        drop_where!(|y: L| y.nan().drop(keeps_nan).or(y.eq(value)));
     }
     copy(from, to.add(j), len - j);
 }
