@@ -9,7 +9,7 @@ import type { AccuracyRow } from './results.ts';
 import type { Section } from './section.ts';
 
 /** The mean of the losses in doubles, added up without rounding. */
-function exactMean({ input, target, beta }: Pool, n: number): number {
+export function exactMean({ input, target, beta }: Pool, n: number): number {
   return fsum(input.subarray(0, n), (x, i) => value('smoothL1', beta, x - target[i]!)) / n;
 }
 

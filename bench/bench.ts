@@ -25,6 +25,7 @@ import { report, summary } from './report.ts';
 import { nothing, type Results, type Skipped, toJson } from './results.ts';
 import type { Section } from './section.ts';
 import { besidePlain, exactBesideFast, speed, threads } from './speed.ts';
+import { besideTensorFlow } from './tfjs.ts';
 
 /** In the order in which they run. */
 const SECTIONS: Readonly<Record<string, Section>> = {
@@ -37,6 +38,7 @@ const SECTIONS: Readonly<Record<string, Section>> = {
   accuracy,
   cost,
   edge,
+  tfjs: besideTensorFlow,
   engines,
 };
 const USUAL = Object.keys(SECTIONS)

@@ -34,6 +34,7 @@ export function report(results: Results): string {
     ...bundles(results),
     ...engines(results),
     ...edge(results),
+    ...tensorFlow(results),
     ...leftOut(results),
     '',
   ].join('\n\n');
@@ -264,6 +265,23 @@ function edge({ edge }: Results): string[] {
       digits(rows[0]!.startMs),
       ...rows.map(({ ns, ratio }) => digits(contender === OURS ? ns / 1e6 : ratio)),
     ]),
+  );
+}
+
+function tensorFlow({ tfjs }: Results): string[] {
+  return section(
+    'In TensorFlow.js',
+    `smooth-l1/tfjs beside the loss of TensorFlow.js on its WebAssembly backend, over the same tensors, one thread; ${DESCRIPTION.random}. Times are those of whole calls, with what TensorFlow.js does in them. ${OURS} copied ${tfjs[0]?.copied} bytes.`,
+    ['', 'operation', 'elements', 'times as long', 'ms', 'relative error of the mean'],
+    tfjs.map((row) => [
+      row.contender,
+      row.operation,
+      short(row.n),
+      ratioWithSpread(row),
+      digits(row.ns / 1e6),
+      row.relativeError.toExponential(1),
+    ]),
+    2,
   );
 }
 

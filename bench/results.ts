@@ -16,6 +16,14 @@ export interface Row extends Sample {
   readonly regime: string;
 }
 
+/** A loss of TensorFlow.js. */
+export interface TensorRow extends Row {
+  /** Of the mean, to the exact one of the same f32 inputs. */
+  readonly relativeError: number;
+  /** Bytes that this package copied, in all races together. */
+  readonly copied: number;
+}
+
 /** Time an element over ever longer arrays. */
 export interface SizeRow extends Sample {
   readonly contender: string;
@@ -98,6 +106,8 @@ export interface Results {
   readonly bundles: readonly BundleSize[];
   readonly engines: readonly EngineRow[];
   readonly edge: readonly EdgeRow[];
+  /** `smooth-l1/tfjs` beside TensorFlow.js's own loss. */
+  readonly tfjs: readonly TensorRow[];
   readonly skipped: readonly Skipped[];
 }
 
@@ -114,6 +124,7 @@ export const nothing = {
   bundles: [],
   engines: [],
   edge: [],
+  tfjs: [],
 } satisfies Partial<Results>;
 
 /** The results as JSON: one row a line, and four digits, which is more than a round repeats. */

@@ -66,7 +66,7 @@ export const exactBesideFast: Section = async (setup) => {
   return { exact: await hold('exact', held, setup) };
 };
 
-function racesOf(
+export function racesOf(
   contenders: readonly Contender[],
   sizes: readonly number[],
   pool: Pool,
@@ -94,7 +94,7 @@ function racesOf(
   );
 }
 
-async function hold(name: string, races: readonly Race[], setup: Setup): Promise<Row[]> {
+export async function hold(name: string, races: readonly Race[], setup: Setup): Promise<Row[]> {
   const { machine, effort } = setup;
   const { rounds } = effort;
   const all = races.reduce((sum, { entries }) => sum + entries.length, 0);

@@ -18,7 +18,7 @@ interface Found {
 }
 
 /** The targets that the run has measured. */
-export function targets({ speed, threaded, paths, exact, machine }: Results): Verdict[] {
+export function targets({ speed, threaded, paths, exact, tfjs, machine }: Results): Verdict[] {
   /** Rows of a contender whose name begins so, with random residuals and one thread by default. */
   function rows(name: string, operation: Operation, also: Partial<Row> = {}): Row[] {
     const wanted = { data: 'random', threads: 1, operation, ...also };
@@ -112,6 +112,21 @@ export function targets({ speed, threaded, paths, exact, machine }: Results): Ve
       contender.endsWith('wasm'),
     );
     atLeast(`${operation}: ${factor} times TF.js wasm at 1M`, factor, ratios(peers));
+  }
+  const inTensorFlow = tfjs.filter(({ operation, n }) => operation === 'fused' && n === 2 ** 20);
+  const isOwn = ({ contender }: Row) => contender.startsWith(OURS);
+  const where = 'fused, 1M';
+  atLeast(
+    `smooth-l1/tfjs, ${where}: 50 times TF.js wasm`,
+    50,
+    ratios(inTensorFlow.filter((row) => !isOwn(row))),
+  );
+  for (const { relativeError, copied } of inTensorFlow.filter(isOwn)) {
+    verdicts.push({
+      target: `smooth-l1/tfjs, ${where}: relative error below 1e-7, no byte copied`,
+      isMet: relativeError < 1e-7 && copied === 0,
+      got: `${relativeError.toExponential(1)}, ${copied} bytes`,
+    });
   }
   for (const data of ['random', 'sorted'] as const) {
     const tiny = (n: number) =>
