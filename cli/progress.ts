@@ -16,8 +16,9 @@ export async function startProgress(total: number | undefined): Promise<Progress
     total === undefined
       ? '{value} elements, {speed} GB/s'
       : '{bar} {percentage} %, {value} of {total} elements, {speed} GB/s, {eta_formatted} left';
+  // Ctrl-C would leave a terminal that does not wrap lines, if the bar switched that off.
   const bar: SingleBar = new progress.SingleBar(
-    { format, stream: stderr, clearOnComplete: true, etaBuffer: 50, fps: 5 },
+    { format, stream: stderr, clearOnComplete: true, linewrap: true, etaBuffer: 50, fps: 5 },
     progress.Presets.shades_classic,
   );
   const start = performance.now();
