@@ -10,6 +10,8 @@ export interface Call extends Job {
   accumulate?: boolean | undefined;
   /** Whether the gradients to the target and to the weights are asked for. */
   allGradients?: boolean | undefined;
+  /** Whether the gradients to weights by row or by column have the length of the weights. */
+  foldsGradients?: boolean | undefined;
   /** Whether the weights of robust fitting are asked for, and the losses of the elements where they are added up. */
   allElements?: boolean | undefined;
   /** Multiplies the Hessian in the backward of the backward. */
@@ -40,9 +42,10 @@ function placed(name: string, layout: Layout | undefined, put: Put): unknown {
   return put(name, layout as Float32Array);
 }
 
-/** A mask and an upstream gradient for each row are told by their length. */
+/** A mask for each row, and an upstream gradient for each row or column, are told by their length. */
 function placedByLength(name: string, layout: Layout | undefined, put: Put): unknown {
   if (layout === undefined || typeof layout === 'number') return layout;
+  if ('perColumn' in layout) return put(name, layout.perColumn as Values);
   return put(name, ('perRow' in layout ? layout.perRow : layout) as Values);
 }
 
@@ -98,7 +101,7 @@ export function run(
 
   if (role === 'forward') {
     if (call.reduction === 'none') options.out = result('out');
-    if (hasRows(call)) options.out = result('out', n / (call.rowLength as number));
+    if (isFolded(call)) options.out = result('out', lossesOf(call));
     const outputs = elementOutputs(call, options, result);
     return { ...outputs, loss: fn(input, target, options) };
   }
@@ -119,9 +122,9 @@ export function run(
   for (const more of ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights']) {
     if (!call.allGradients) break;
     // The mean is then part of the gradient, and needs one upstream number.
-    if (more === 'gradOutsideWeights' && call.divisor === 'weights' && typeof upstream !== 'number')
-      continue;
-    results[more] = result(more);
+    const isMean = more === 'gradOutsideWeights' && call.divisor === 'weights';
+    if (isMean && (typeof upstream !== 'number' || call.reduction === 'rowMeans')) continue;
+    results[more] = result(more, lengthOf(call, more));
     options[more] = results[more];
   }
   if (call.accumulate) options.accumulate = true;
@@ -131,15 +134,39 @@ export function run(
     return results;
   }
   if (call.reduction === 'none') options.out = result('out');
-  if (hasRows(call)) options.out = result('out', n / (call.rowLength as number));
+  if (isFolded(call)) options.out = result('out', lossesOf(call));
   Object.assign(results, elementOutputs(call, options, result));
   results.gradInput = result('gradInput');
   results.loss = fn(input, target, results.gradInput, options);
   return results;
 }
 
-/** Whether there is one result for each row. */
-const hasRows = ({ reduction }: Call): boolean => reduction === 'rows' || reduction === 'rowMeans';
+/** Whether there is one loss for each row or column. */
+export const isFolded = ({ reduction }: Call): boolean =>
+  reduction === 'rows' || reduction === 'rowMeans' || reduction === 'columns';
+
+/** The number of losses where there is one for each row or column. */
+const lossesOf = ({ input, rowLength = 1, reduction }: Call): number =>
+  reduction === 'columns' ? rowLength : input.length / rowLength;
+
+/** By what the gradient to weights is folded. */
+export function foldOf(call: Call, gradient: string): 'perRow' | 'perColumn' | undefined {
+  const weights =
+    gradient === 'gradInsideWeights'
+      ? call.insideWeights
+      : gradient === 'gradOutsideWeights'
+        ? call.outsideWeights
+        : undefined;
+  if (!call.foldsGradients || typeof weights !== 'object') return undefined;
+  return 'perRow' in weights ? 'perRow' : 'perColumn' in weights ? 'perColumn' : undefined;
+}
+
+function lengthOf(call: Call, gradient: string): number {
+  const fold = foldOf(call, gradient);
+  const { rowLength = 1, input } = call;
+  if (fold === undefined) return input.length;
+  return fold === 'perRow' ? input.length / rowLength : rowLength;
+}
 
 /** Asks for what can be stored of the elements; what receives it. */
 function elementOutputs(

@@ -93,9 +93,13 @@ export function pair(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
 
 const layout = fc.constantFrom('none', 'none', 'number', 'full', 'perRow', 'perColumn');
 
-/** A call with any options that go together. */
+/** A call with options that go together, all but means of rows, sums of columns and folded gradients. */
 export const call = (style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> =>
-  drawn(style, length).map((drawn) => callOf(style, drawn));
+  drawn(style, length).map((drawn) => {
+    const isOther = drawn.reduction === 'rowMeans' || drawn.reduction === 'columns';
+    const reduction = isOther ? 'rows' : drawn.reduction;
+    return callOf(style, { ...drawn, reduction, foldsGradients: false });
+  });
 
 export type Drawn = ReturnType<typeof drawn> extends fc.Arbitrary<infer T> ? T : never;
 
@@ -116,7 +120,15 @@ export const drawn = (style: Style, length: fc.Arbitrary<number>) =>
     upstream: fc.constantFrom('none', 'none', 'number', 'full', 'perRow'),
     ignoreNaNTargets: fc.boolean(),
     ignoresValue: fc.constantFrom(false, false, true),
-    reduction: fc.constantFrom<Call['reduction']>('none', 'sum', 'mean', 'mean', 'rows'),
+    reduction: fc.constantFrom<Call['reduction']>(
+      'none',
+      'sum',
+      'mean',
+      'mean',
+      'rows',
+      'rowMeans',
+      'columns',
+    ),
     divisor: fc.constantFrom<Call['divisor']>(
       undefined,
       'elements',
@@ -133,6 +145,7 @@ export const drawn = (style: Style, length: fc.Arbitrary<number>) =>
     scale: fc.constantFrom(undefined, 1, -0.5, 3),
     accumulate: fc.boolean(),
     allGradients: fc.boolean(),
+    foldsGradients: fc.boolean(),
     allElements: fc.constantFrom(false, false, true),
     old: fc.constantFrom(0, 0.75),
     isPlain: fc.constantFrom(true, false, false, false),
@@ -164,8 +177,9 @@ export function callOf(style: Style, drawn: Drawn): Call {
   };
 
   const target = values(2, n, 4);
-  const isMean = reduction === 'mean';
-  const divisor = isMean ? drawn.divisor : undefined;
+  const dividesRows = reduction === 'rowMeans';
+  const isMean = reduction === 'mean' || dividesRows;
+  const divisor = isMean ? divisorOf(drawn, dividesRows) : undefined;
   const needsWeights = divisor === 'weights' || divisor === 'nonzeroWeights';
   const outside = needsWeights && drawn.outside === 'none' ? 'full' : drawn.outside;
   const isPerColumn = form !== 'l1' && drawn.threshold_kind === 'perColumn';
@@ -180,7 +194,7 @@ export function callOf(style: Style, drawn: Drawn): Call {
     // Weights of both signs may have a sum of almost 0, by which nothing can be divided well.
     outsideWeights: laidOut(outside, divisor === 'weights' ? positive : values, 4),
     mask: laidOut(drawn.mask, bytes, 5),
-    gradOutput: laidOut(drawn.upstream, values, 6),
+    gradOutput: laidOut(upstreamOf(drawn), values, 6),
     gradGradInput: values(7, n),
     rowLength,
     ignoreNaNTargets: drawn.ignoreNaNTargets,
@@ -192,6 +206,7 @@ export function callOf(style: Style, drawn: Drawn): Call {
     scale: drawn.scale,
     accumulate: drawn.accumulate,
     allGradients: drawn.allGradients,
+    foldsGradients: drawn.foldsGradients,
     allElements: drawn.allElements,
     old: drawn.old,
   };
@@ -201,6 +216,8 @@ export function callOf(style: Style, drawn: Drawn): Call {
     isPerColumn ||
     hasTaus ||
     reduction === 'rows' ||
+    dividesRows ||
+    reduction === 'columns' ||
     divisor === 'rows' ||
     divisor === 'unmaskedRows' ||
     parts.some((part) => typeof part === 'object' && ('perRow' in part || 'perColumn' in part));
@@ -221,6 +238,19 @@ function plainOf(call: Call, threshold: number): Call {
     reduction: call.reduction === 'sum' ? 'sum' : 'mean',
     gradOutput: typeof gradOutput === 'number' ? gradOutput : undefined,
   };
+}
+
+/** A row has no number of rows to be divided by. */
+function divisorOf({ divisor }: Drawn, dividesRows: boolean): Call['divisor'] {
+  if (!dividesRows) return divisor;
+  return divisor === 'rows' ? 'elements' : divisor === 'unmaskedRows' ? 'unmasked' : divisor;
+}
+
+/** There is an upstream gradient for each mean of a row, and for each column. */
+function upstreamOf({ upstream, reduction }: Drawn): string {
+  if (upstream === 'none' || upstream === 'number') return upstream;
+  if (reduction === 'columns') return 'perColumn';
+  return reduction === 'rowMeans' ? 'perRow' : upstream;
 }
 
 function asThreshold(x: number): number {

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { backends, fresh, type Package } from './backends.ts';
-import { type Call, inPlain, optionsOf, type Results, rolesOf } from './calls.ts';
+import { type Call, foldOf, inPlain, isFolded, optionsOf, type Results, rolesOf } from './calls.ts';
 import {
   anyBits,
   callOf,
@@ -132,10 +132,11 @@ function check({ style, drawn, types, sum, backend, there, shift, shared, cuts }
       const isHalf =
         (input === 'input' && types[0] !== 'float32') ||
         (input === 'target' && types[1] !== 'float32');
-      // What is added to an array cannot be in another's place; a sum for each row is shorter.
+      // What is added to an array cannot be in another's place; a sum by row or column is shorter.
       const isOther = call.accumulate && output.startsWith('grad');
-      const isRows = output === 'out' && call.reduction === 'rows' && role !== 'backward';
-      return values instanceof Float32Array && !isHalf && !isOther && !isRows;
+      const isShorter =
+        (output === 'out' && isFolded(call) && role !== 'backward') || foldOf(call, output);
+      return values instanceof Float32Array && !isHalf && !isOther && !isShorter;
     });
 
   const results = new Map<Role, Results>();
@@ -174,7 +175,7 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
   const n = input.length;
   const { rowLength = Math.max(n, 1) } = call;
   // A divisor of f32 weights is a sum.
-  if (reduction === 'mean' && call.divisor === 'weights') return;
+  if (call.divisor === 'weights') return;
   const upstream = typeof call.gradOutput === 'number' ? call.gradOutput : 1;
   // A residual is an f32: beyond the largest it is infinite.
   const residuals = input.map((x, i) => x - (target[i] as number));
@@ -200,13 +201,16 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
     const d = residuals[i] as number;
     const inside = at(call.insideWeights, i);
     const outside = at(call.outsideWeights, i);
-    const pull = (upstream * scale) / right.divisor;
+    const divisor = right.rowDivisors[Math.floor(i / rowLength)] as number;
+    const pull = (upstream * scale) / divisor;
     const e = inside * d;
     const t = at(typeof threshold === 'number' ? threshold : { perColumn: threshold }, i);
     const slope = call.form === 'smoothL1' ? Math.abs(e) / t : e;
     const each = typeof call.gradOutput === 'object' ? at(call.gradOutput, i) : 1;
-    const pulls = [pull, fround(pull) * each, fround(pull) * each * outside];
-    const inner = pulls[2] as number;
+    // An upstream gradient is divided first where rows are.
+    const outer = fround((upstream * each) / divisor);
+    const pulls = [pull, outer, fround(pull) * each, fround(pull) * each * outside];
+    const inner = pulls[3] as number;
     const numbers = [d, e, slope, t, t / 2, ...pulls, inner * inside, inner * slope * inside];
     if (!numbers.every(isOrdinary)) continue;
     const gradient = right.gradInput[i] as number;
@@ -217,7 +221,10 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
     if (old === 0) near('gradInput', gradInput[i] as number, gradient);
     if (reduction !== 'none') continue;
     const loss = (right.loss as number[])[i] as number;
-    const size = e * Math.min(1, slope);
+    // What a loss is before its weight; a Huber slope goes up to its threshold.
+    const steepest = { smoothL1: Math.min(1, slope), l1: 1 };
+    const huber = Math.min(t, Math.abs(e));
+    const size = Math.abs(e) * (steepest[call.form as 'l1'] ?? huber);
     if ([size, outside * size].every(isOrdinary)) near('loss', losses[i] as number, loss);
   }
 }

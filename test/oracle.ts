@@ -82,7 +82,7 @@ export interface Job {
   mask?: Layout | undefined;
   ignoreNaNTargets?: boolean | undefined;
   ignoreValue?: number | undefined;
-  reduction?: 'none' | 'sum' | 'mean' | 'rows' | 'rowMeans' | undefined;
+  reduction?: 'none' | 'sum' | 'mean' | 'rows' | 'rowMeans' | 'columns' | undefined;
   divisor?:
     | 'elements'
     | 'rows'
@@ -106,6 +106,8 @@ export interface Result {
   /** Likewise: the factors of the squared residual in a weighted least squares that has the same gradient. */
   outRobustWeights: number[];
   divisor: number;
+  /** What each row is divided by: for all but `"rowMeans"`, the one divisor. */
+  rowDivisors: number[];
   gradInput: number[];
   gradTarget: number[];
   gradInsideWeights: number[];
@@ -135,13 +137,25 @@ export function oracle(job: Job): Result {
   const elements = Array.from({ length: n }, (_, i) => elementAt(job, i, rowLength));
   const counted = elements.filter((el) => el.counts);
   const count = countOf(job, elements, rowLength);
-  const divisor = reduction === 'mean' ? Math.max(count, job.minDivisor ?? -Infinity) : 1;
+  const least = job.minDivisor ?? -Infinity;
+  const divisor = reduction === 'mean' ? Math.max(count, least) : 1;
+  const rowsOf = Array.from({ length: n / rowLength }, (_, row) =>
+    elements.slice(row * rowLength, (row + 1) * rowLength),
+  );
+  const rowDivisors = rowsOf.map((row) =>
+    reduction === 'rowMeans' ? Math.max(countOf(job, row, rowLength), least) : divisor,
+  );
 
   // A masked element is left out, not multiplied by zero: its value may be NaN.
-  const share = (x: number) =>
+  const shareOf = (x: number, divisor: number) =>
     divisor !== 0 ? (scale * x) / divisor : job.onZeroDivisor === 'zero' ? 0 : NaN;
-  const each = (f: (el: Element) => number) => elements.map((el) => (el.counts ? share(f(el)) : 0));
-  const total = (f: (el: Element) => number) => share(sum(counted.map(f)));
+  const share = (x: number, row: number) => shareOf(x, rowDivisors[row] as number);
+  const each = (f: (el: Element) => number) =>
+    elements.map((el) => (el.counts ? share(f(el), el.row) : 0));
+  const total = (f: (el: Element) => number) =>
+    reduction === 'rowMeans'
+      ? sum(counted.map((el) => share(f(el), el.row)))
+      : shareOf(sum(counted.map(f)), divisor);
 
   const cost = (el: Element) => el.side * value(form, el.threshold, el.e);
   const steepness = (el: Element) =>
@@ -152,12 +166,18 @@ export function oracle(job: Job): Result {
   const weightsDivide = reduction === 'mean' && job.divisor === 'weights' && divisor === count;
   const mean = weightsDivide ? sum(counted.map((el) => el.upstream * loss(el))) / divisor : 0;
 
-  const rowTotal = (row: number) => share(sum(counted.filter((el) => el.row === row).map(loss)));
-  const rowTotals = () => Array.from({ length: n / rowLength }, (_, row) => rowTotal(row));
+  const costs = elements.map((el) => (el.counts ? loss(el) : 0));
+  const rowTotals = () => byRow(costs, rowLength).map(share);
+  const lossOf = () => {
+    if (reduction === 'none') return each(loss);
+    if (reduction === 'rows' || reduction === 'rowMeans') return rowTotals();
+    if (reduction === 'columns') return byColumn(costs, rowLength).map((x) => scale * x);
+    return total(loss);
+  };
 
   const gradInput = each((el) => steepness(el) * el.inside);
   return {
-    loss: reduction === 'none' ? each(loss) : reduction === 'rows' ? rowTotals() : total(loss),
+    loss: lossOf(),
     outLosses: elements.map((el) => (el.counts ? scale * loss(el) : 0)),
     outRobustWeights: elements.map((el) => {
       const weight = el.outside * el.inside ** 2;
@@ -165,6 +185,7 @@ export function oracle(job: Job): Result {
       return isNothing ? 0 : scale * weight * el.side * robustWeight(form, el.threshold, el.e);
     }),
     divisor,
+    rowDivisors,
     gradInput,
     gradTarget: gradInput.map((g) => -g),
     gradInsideWeights: each((el) => steepness(el) * el.d),
@@ -220,6 +241,19 @@ function countOf(job: Job, elements: Element[], rowLength: number): number {
     return new Set(elements.filter((el) => el.counts).map((el) => el.row)).size;
   if (divisor === 'nonzeroWeights') return weights.filter((w) => w !== 0).length;
   return weights.length;
+}
+
+/** The sums of rows. */
+export function byRow(xs: number[], rowLength: number): number[] {
+  const starts = Array.from({ length: xs.length / rowLength }, (_, row) => row * rowLength);
+  return starts.map((start) => sum(xs.slice(start, start + rowLength)));
+}
+
+/** The sums of columns. */
+export function byColumn(xs: number[], rowLength: number): number[] {
+  const sums = new Array<number>(rowLength).fill(0);
+  for (const [i, x] of xs.entries()) sums[i % rowLength] = (sums[i % rowLength] as number) + x;
+  return sums;
 }
 
 function sum(xs: number[]): number {

@@ -2,11 +2,11 @@
 // bit, with the oracle within the errors of f32.
 import { expect } from 'vitest';
 import type { Package } from './backends.ts';
-import { type Call, type Put, type Results, rolesOf, run } from './calls.ts';
+import { type Call, foldOf, type Put, type Results, rolesOf, run } from './calls.ts';
 import type { Role } from './functions.ts';
 import { GuardedArrays } from './guarded.ts';
 import { type Type, wordsOf } from './halves.ts';
-import { oracle, type Result } from './oracle.ts';
+import { byColumn, byRow, oracle, type Result } from './oracle.ts';
 import { matches } from './vectors/format.ts';
 
 const isNaNWord = (word: number): boolean => (word & 0x7fffffff) > 0x7f800000;
@@ -93,9 +93,10 @@ export function expectRight(
 ): void {
   const right = rightOf(call);
   const { reduction, rowLength, divisor, accumulate, old = 0 } = call;
-  const terms =
-    reduction === 'none' ? 0 : reduction === 'rows' ? (rowLength as number) : call.input.length;
-  const share = error / Math.abs(right.divisor || 1);
+  const isOfRows = reduction === 'rows' || reduction === 'rowMeans';
+  const terms = reduction === 'none' ? 0 : isOfRows ? (rowLength as number) : call.input.length;
+  const divisors = right.rowDivisors.filter((x) => x !== 0).map(Math.abs);
+  const share = error / Math.min(Math.abs(right.divisor || 1), ...divisors);
   const absolute: { [output: string]: number } = {
     loss: share * right.largest * terms,
     // Its terms are at most a residual, times an upstream gradient, a weight and a scale.
@@ -107,9 +108,16 @@ export function expectRight(
   for (const [role, outputs] of Object.entries(results))
     for (const [output, actual] of Object.entries(outputs)) {
       const isAdded = accumulate && output.startsWith('grad') && old !== 0;
-      const expected = right[output as keyof Right] as number | number[];
+      const full = right[output as keyof Right] as number | number[];
+      const fold = foldOf(call, output);
+      const folded = (xs: number[]) =>
+        (fold === 'perRow' ? byRow : byColumn)(xs, rowLength as number);
+      const expected = fold ? folded(full as number[]) : full;
+      // Its terms may cancel.
+      const size = fold ? Math.max(0, ...folded((full as number[]).map(Math.abs))) : 0;
       const sum = isAdded ? (expected as number[]).map((g) => old + g) : expected;
-      const allowed = Math.max(absolute[output] ?? 0, isAdded ? old * 2 ** -20 : 0);
+      const terms = fold ? call.input.length * (absolute[output] ?? 0) + size * 2 ** -20 : 0;
+      const allowed = Math.max(absolute[output] ?? 0, terms, isAdded ? old * 2 ** -20 : 0);
       expectNear(`${role} ${output}`, actual, sum, ulp, allowed);
     }
 }
