@@ -1,12 +1,11 @@
 // Arrow IPC, files (Feather version 2) and streams: a column of them, one record batch after the other. The library
 // decodes whole files; a file is a stream with a head and an end, whose messages come one by one here.
-import { CompressionType, setCompressionCodec, tableFromIPC } from '@uwdata/flechette';
-import { compressors } from 'hyparquet-compressors';
-import { decompress } from 'lz4js';
+import { tableFromIPC } from '@uwdata/flechette';
 import type { FileBytes } from '../bytes.ts';
 import { DataError } from '../errors.ts';
 import type { Column } from '../numbers.ts';
 import { choose } from './choose.ts';
+import { setCodecs } from './codecs.ts';
 import { type Batch, Batches } from './values.ts';
 
 const MAGIC = Buffer.from('ARROW1');
@@ -18,25 +17,12 @@ interface Message {
   readonly bytes: Uint8Array;
 }
 
-const unzstd = compressors.ZSTD as (bytes: Uint8Array, length: number) => Uint8Array;
-const unused = (): never => {
-  throw new Error('nothing is compressed here');
-};
-setCompressionCodec(CompressionType.LZ4_FRAME, {
-  encode: unused,
-  decode: (bytes) => decompress(bytes),
-});
-setCompressionCodec(CompressionType.ZSTD, {
-  encode: unused,
-  // A copy, which begins where arrays of any type may.
-  decode: (bytes, length) => unzstd(bytes, length).slice(),
-});
-
 export async function arrow(
   path: string,
   bytes: FileBytes,
   wanted: string | undefined,
 ): Promise<Column> {
+  setCodecs();
   const head = Buffer.alloc(8);
   if ((await bytes.read(head)) < 8) throw new DataError(`${path}: this is no Arrow file`);
   const isFile = head.subarray(0, 6).equals(MAGIC);

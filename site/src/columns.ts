@@ -1,5 +1,7 @@
 // Columns of numbers from files: .npy, .parquet and .arrow. What is missing in them becomes NaN.
 
+import { widen } from '../../ts/half.ts';
+
 export interface Column {
   readonly name: string;
   readonly length: number;
@@ -45,13 +47,19 @@ function rounded(values: ArrayLike<unknown>): Float32Array {
 
 // ---- .npy ---------------------------------------------------------------------------------------
 
+const one = new Float32Array(1);
+
 type Getter = (view: DataView, offset: number, isLittle: boolean) => number;
 
 /** By NumPy's letter and bytes. */
 const types: Record<string, Getter> = {
   f8: (view, offset, isLittle) => view.getFloat64(offset, isLittle),
   f4: (view, offset, isLittle) => view.getFloat32(offset, isLittle),
-  f2: (view, offset, isLittle) => half(view.getUint16(offset, isLittle)),
+  f2: (view, offset, isLittle) => {
+    const bits = Uint16Array.of(view.getUint16(offset, isLittle));
+    widen('float16', bits, 0, 1, one);
+    return one[0]!;
+  },
   i1: (view, offset) => view.getInt8(offset),
   i2: (view, offset, isLittle) => view.getInt16(offset, isLittle),
   i4: (view, offset, isLittle) => view.getInt32(offset, isLittle),
@@ -62,15 +70,6 @@ const types: Record<string, Getter> = {
   u8: (view, offset, isLittle) => Number(view.getBigUint64(offset, isLittle)),
   b1: (view, offset) => view.getUint8(offset),
 };
-
-/** The number of f16 bits. */
-function half(bits: number): number {
-  const exponent = (bits >> 10) & 31;
-  const fraction = (bits & 1023) / 1024;
-  const sign = bits >> 15 ? -1 : 1;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent ? (1 + fraction) * 2 ** (exponent - 15) : fraction * 2 ** -14);
-}
 
 /** The form of NumPy's files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html */
 export function npy(name: string, buffer: ArrayBuffer): Column {
@@ -163,7 +162,11 @@ async function parquet(file: File): Promise<Column[]> {
 // ---- .arrow -------------------------------------------------------------------------------------
 
 async function arrow(file: File): Promise<Column[]> {
-  const { tableFromIPC, Type } = await import('@uwdata/flechette');
+  const [{ tableFromIPC, Type }, { setCodecs }] = await Promise.all([
+    import('@uwdata/flechette'),
+    import('../../cli/formats/codecs.ts'), // files of Feather are compressed as they are written
+  ]);
+  setCodecs();
   let table: ReturnType<typeof tableFromIPC>;
   try {
     table = tableFromIPC(await file.arrayBuffer());
