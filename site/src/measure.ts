@@ -93,7 +93,7 @@ export function start(): void {
   threads.disabled = reason !== undefined;
   byId('threads-note').textContent = reason
     ? `Threads are off: ${reason}`
-    : `Threads are on: this page is isolated. The device has ${cores}.`;
+    : `Threads are on: this page is isolated. The device has ${cores} cores.`;
 
   let worker: Worker | undefined;
   const end = (words: string): void => {

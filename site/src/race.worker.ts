@@ -8,6 +8,7 @@ import {
   type Operation,
   type Run,
   runOf,
+  type Task,
 } from '../../bench/contender.ts';
 import { type Pool, randomPool } from '../../bench/data.ts';
 import { branchFree, naive, object, plainWindows, threaded } from '../../bench/javascript.ts';
@@ -82,70 +83,92 @@ function pool(n: number): Pool {
 const isCoarse = GRAIN > 0.2;
 const effort = { rounds: isCoarse ? 2 : 5, batch: Math.max(8, 100 * GRAIN), warmUp: 20 };
 
+type Entry = { readonly contender: Contender; readonly threads: number };
+
 async function measure({ largest, threads, tensorFlow }: Wish): Promise<void> {
-  const entries = [
-    { contender: naive, threads: 1 },
-    { contender: branchFree, threads: 1 },
-    { contender: object, threads: 1 },
-    { contender: half, threads: 1 },
-    ...(threads > 1 ? [{ contender: object, threads }] : []),
-  ];
+  const alone = [naive, branchFree, object, half];
   if (tensorFlow) {
     say({ kind: 'step', done: 0, what: 'loading TensorFlow.js' });
     try {
       const { tensorFlowHere } = await import('./tensorflow.ts');
-      entries.push({ contender: await tensorFlowHere(), threads: 1 });
+      alone.push(await tensorFlowHere());
     } catch (error) {
       say({ kind: 'skipped', what: 'TensorFlow.js', why: (error as Error).message });
     }
   }
+  // Threads have a race of their own, beside the naive loop again: taking turns with contenders on one
+  // thread would start and end the workers in each round, which can take longer than all else.
+  const races: Entry[][] = [alone.map((contender) => ({ contender, threads: 1 }))];
+  if (threads > 1)
+    races.push([
+      { contender: naive, threads: 1 },
+      { contender: object, threads },
+    ]);
   const sizes = [10, 12, 14, 16, 18, 20, 22, 24].filter((size) => size <= largest);
-  const steps = OPERATIONS.length * sizes.length * entries.length * effort.rounds;
+  const steps = OPERATIONS.length * sizes.length * races.flat().length * effort.rounds;
   let done = 0;
   for (const size of sizes) {
     const n = 2 ** size;
     const windows = Math.max(1, Math.min(256, 2 ** 16 / n));
     const data = pool(n * windows);
-    for (const operation of OPERATIONS) {
-      const what = `${operation}, ${n.toLocaleString('en')} elements`;
-      const taking: { name: string; threads: number; run: Run }[] = [];
-      try {
-        for (const { contender, threads } of entries) {
-          const task = { operation, n, windows, threads, pool: data };
-          const name = contender.name;
-          if (contender.operations && !contender.operations.includes(operation)) continue;
-          let run: Run | string | undefined;
-          try {
-            run = await contender.prepare(task);
-            if (typeof run === 'string') throw new Error(run);
-            await run.begin?.();
-            mustBeRight(name, task, (await run.check())!);
-            if (threads > 1 && getNumThreads() !== threads)
-              throw new Error(`${getNumThreads()} threads run, not ${threads}`);
-            taking.push({ name, threads, run });
-          } catch (error) {
-            if (typeof run === 'object') run.dispose();
-            say({ kind: 'skipped', what: `${name}, ${what}`, why: (error as Error).message });
-          }
+    for (const operation of OPERATIONS)
+      for (const entries of races) {
+        const what = `${operation}, ${n.toLocaleString('en')} elements`;
+        const onRound = () => say({ kind: 'step', done: ++done / steps, what });
+        try {
+          const results = await raceOf(entries, { operation, n, windows, pool: data }, onRound);
+          // The naive loop is in both: once is enough.
+          const shown =
+            entries === races[0] ? results : results.filter(({ threads }) => threads > 1);
+          say({ kind: 'results', results: shown });
+        } catch (error) {
+          say({ kind: 'skipped', what, why: (error as Error).message });
         }
-        const samples = await race(
-          taking.map(({ run }) => run),
-          effort,
-          () => say({ kind: 'step', done: ++done / steps, what }),
-        );
-        const results = taking.map(({ name, threads }, j) => {
-          const { ns } = samples[j]!;
-          return { contender: name, operation, n, threads, ns, speed: 1 / samples[j]!.ratio };
-        });
-        say({ kind: 'results', results });
-      } catch (error) {
-        say({ kind: 'skipped', what, why: (error as Error).message });
-      } finally {
-        for (const { run } of taking) run.dispose();
       }
-    }
   }
   say({ kind: 'end', clockStep: GRAIN });
+}
+
+/** Those of the entries that take part, one beside the other, after their answers were found right. */
+async function raceOf(
+  entries: readonly Entry[],
+  shared: Omit<Task, 'threads'>,
+  onRound: () => void,
+): Promise<Result[]> {
+  const { operation, n } = shared;
+  const taking: { name: string; threads: number; run: Run }[] = [];
+  try {
+    for (const { contender, threads } of entries) {
+      const { name, operations } = contender;
+      if (operations && !operations.includes(operation)) continue;
+      const task = { ...shared, threads };
+      let run: Run | string | undefined;
+      try {
+        run = await contender.prepare(task);
+        if (typeof run === 'string') throw new Error(run);
+        await run.begin?.();
+        mustBeRight(name, task, (await run.check())!);
+        if (threads > 1 && getNumThreads() !== threads)
+          throw new Error(`${getNumThreads()} threads run, not ${threads}`);
+        taking.push({ name, threads, run });
+      } catch (error) {
+        if (typeof run === 'object') run.dispose();
+        const what = `${name}, ${operation}, ${n.toLocaleString('en')} elements`;
+        say({ kind: 'skipped', what, why: (error as Error).message });
+      }
+    }
+    const samples = await race(
+      taking.map(({ run }) => run),
+      effort,
+      onRound,
+    );
+    return taking.map(({ name, threads }, j) => {
+      const { ns, ratio } = samples[j]!;
+      return { contender: name, operation, n, threads, ns, speed: 1 / ratio };
+    });
+  } finally {
+    for (const { run } of taking) run.dispose();
+  }
 }
 
 addEventListener('message', ({ data }: MessageEvent<Wish>) => void measure(data));
