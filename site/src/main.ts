@@ -10,8 +10,16 @@ import { followTheme } from './theme.ts';
 
 followTheme();
 byId('copy-command').addEventListener('click', async ({ currentTarget }) => {
-  await navigator.clipboard.writeText(byId('command').textContent ?? '');
-  (currentTarget as HTMLElement).textContent = 'Copied';
+  const button = currentTarget as HTMLElement;
+  const command = byId('command');
+  try {
+    await navigator.clipboard.writeText(command.textContent ?? '');
+    button.textContent = 'Copied';
+  } catch {
+    // A page without TLS has no clipboard: the text is selected, for the keys.
+    getSelection()?.selectAllChildren(command);
+    button.textContent = 'Selected';
+  }
 });
 
 runExample();
@@ -21,7 +29,7 @@ const reason = whyNoThreads();
 byId('host-note').textContent =
   `Here it runs as “${backend}”, ${reason ? `on one thread: ${reason}` : 'with threads.'}`;
 
-const parts: Record<string, () => Promise<{ start(): void }>> = {
+const parts: Record<string, () => Promise<{ start(): void | Promise<void> }>> = {
   see: () => import('./see.ts'),
   try: () => import('./fit.ts'),
   measure: () => import('./measure.ts'),
@@ -33,7 +41,7 @@ const sight = new IntersectionObserver(
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
       sight.unobserve(target);
-      (await parts[target.id]!()).start();
+      await (await parts[target.id]!()).start();
       // For tests, and for whoever styles it.
       (target as HTMLElement).dataset.started = '';
     }

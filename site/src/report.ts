@@ -1,9 +1,8 @@
 // What was found on this device, for an issue: Markdown, with the same as JSON inside.
 
 import { backend } from 'smooth-l1';
-import { GRAIN } from '../../bench/measure.ts';
 import type { Checked } from './check.ts';
-import { device } from './host.ts';
+import type { Device } from './host.ts';
 import type { Result } from './race.worker.ts';
 
 declare const __VERSION__: string;
@@ -15,9 +14,8 @@ export const report = {
   skipped: [] as readonly { readonly what: string; readonly why: string }[],
   checks: [] as readonly Checked[],
 
-  async text(): Promise<string> {
+  text(here: Device): string {
     const { measured, skipped, checks } = report;
-    const here = await device(GRAIN);
     const all = { package: __VERSION__, device: here, backend, measured, skipped, checks };
     const lines = [
       `## smooth-l1 ${__VERSION__} on this device`,
