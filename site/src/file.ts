@@ -10,7 +10,7 @@ import {
   uint8,
 } from 'smooth-l1';
 import uPlot from 'uplot';
-import { randomPool } from '../../bench/data.ts';
+import { uniform } from '../../bench/data.ts';
 import { type Column, columnsOf } from './columns.ts';
 import { byId, digits, fill, make, row } from './dom.ts';
 import { type Plot, plot } from './plot.ts';
@@ -124,7 +124,17 @@ function showHistogram(residuals: Float32Array): string {
     chart = plot(byId('histogram'), data, {
       xLabel: 'd = input − target',
       cursor: { drag: { x: false, y: false } },
-      scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
+      scales: {
+        // Whole bars at both ends.
+        x: {
+          time: false,
+          range: (_, low, high) => [
+            low - (high - low) / (2 * BINS - 2),
+            high + (high - low) / (2 * BINS - 2),
+          ],
+        },
+        y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] },
+      },
       series: [
         {},
         {
@@ -175,6 +185,15 @@ function npyFile(name: string, values: Float32Array): File {
   const padded = `${header.padEnd(117)}\n`;
   const start = Uint8Array.of(0x93, ...new TextEncoder().encode('NUMPY'), 1, 0, padded.length, 0);
   return new File([start, padded, values.slice()], name);
+}
+
+/** Predictions that are off by a bell of noise, and by far more in one row of fifty. */
+function example() {
+  const random = uniform(11);
+  const target = Float32Array.from({ length: 100_000 }, () => 10 * random());
+  const noise = (): number => random() + random() + random() + random() - 2;
+  const input = target.map((y) => y + noise() * (random() < 0.02 ? 8 : 1));
+  return { input, target };
 }
 
 export function start(): void {
@@ -254,13 +273,15 @@ export function start(): void {
   }
 
   const drop = byId('drop');
-  drop.addEventListener('dragover', (event) => {
+  // All of the part takes files: what misses the box would replace the page.
+  const part = byId('file');
+  part.addEventListener('dragover', (event) => {
     event.preventDefault();
     drop.classList.add('over');
   });
   for (const end of ['dragleave', 'drop'])
-    drop.addEventListener(end, () => drop.classList.remove('over'));
-  drop.addEventListener('drop', (event) => {
+    part.addEventListener(end, () => drop.classList.remove('over'));
+  part.addEventListener('drop', (event) => {
     event.preventDefault();
     take([...(event.dataTransfer?.files ?? [])]);
   });
@@ -270,7 +291,7 @@ export function start(): void {
     field.value = ''; // the same file can be chosen again
   });
   byId('file-example').addEventListener('click', () => {
-    const { input, target } = randomPool(100_000);
+    const { input, target } = example();
     take([npyFile('predictions.npy', input), npyFile('truth.npy', target)]);
   });
   for (const control of [...selects, loss, threshold]) control.addEventListener('input', answer);

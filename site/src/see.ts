@@ -173,6 +173,14 @@ function makePlots(): Plot[] {
   );
 }
 
+/** A curve's line beside its name. */
+function keyOf({ name, colour: own, dash }: Curve): HTMLElement {
+  const key = make('span', { className: 'key' });
+  key.style.borderColor = `var(--${own})`;
+  if (dash) key.style.borderTopStyle = 'dashed';
+  return make('span', {}, key, name);
+}
+
 function showValues(d: number): void {
   const slider = byId<HTMLInputElement>('residual');
   slider.value = String(d);
@@ -180,13 +188,9 @@ function showValues(d: number): void {
   const at = float32([d]);
   fill(
     'values',
-    curves.map(({ name, colour: own, dash, functions }) => {
-      const key = make('span', { className: 'key' });
-      key.style.borderColor = `var(--${own})`;
-      if (dash) key.style.borderTopStyle = 'dashed';
-      const head = make('span', {}, key, name);
-      return row(head, ...functions.map((f) => digits(f(at, zeros.subarray(0, 1))[0]!)));
-    }),
+    curves.map((curve) =>
+      row(keyOf(curve), ...curve.functions.map((f) => digits(f(at, zeros.subarray(0, 1))[0]!))),
+    ),
   );
   free(at);
 }
@@ -241,6 +245,7 @@ function showVectors(): void {
 // ---- the part -----------------------------------------------------------------------------------
 
 export function start(): void {
+  byId('legend').replaceChildren(...curves.map(keyOf));
   const plots = makePlots();
   const slider = (id: string) => byId<HTMLInputElement>(id);
   const show = (): void => {
