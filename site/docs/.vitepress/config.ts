@@ -48,6 +48,14 @@ export default defineConfig({
   markdown: {
     theme: { light: 'github-light-high-contrast', dark: 'github-dark-high-contrast' },
     config(md) {
+      // A corner of a table with nothing in it is no header, for a screen reader.
+      md.core.ruler.push('corners', ({ tokens }) => {
+        for (const [i, { type, content }] of tokens.entries()) {
+          const [open, close] = [tokens[i - 1], tokens[i + 1]];
+          if (type === 'inline' && content === '' && open?.type === 'th_open')
+            open.tag = close!.tag = 'td';
+        }
+      });
       const { fence } = md.renderer.rules;
       md.renderer.rules.fence = (tokens, index, ...rest) => {
         const { info, content } = tokens[index]!;
