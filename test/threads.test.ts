@@ -12,6 +12,7 @@ import { bits, fresh, type Package } from './backends.ts';
 import { type Call, rolesOf } from './calls.ts';
 import { call, mix, tame } from './draws.ts';
 import { expectSame, outcome, type Where } from './outcomes.ts';
+import { Program } from './program.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
 
@@ -1096,6 +1097,281 @@ describe('a page', () => {
     const addresses = page(fromText);
     expect(await smooth.setNumThreads(256).catch(String)).toMatch(/^RangeError: setNumThreads: /);
     expect(addresses.filter((address) => address === 'blob')).toEqual([]);
+  });
+});
+
+// ---- attached memories ------------------------------------------------------------------------
+describe('an attached memory', () => {
+  const attached: (() => void)[] = [];
+  afterEach(() => {
+    for (const detach of attached.splice(0)) detach();
+  });
+  const n = 128 * PIECE + 5;
+
+  /** A package whose workers count, and a program's memory with a call to compute there. */
+  async function guest({
+    shared = true,
+    fault = '',
+    at = -1,
+    first = [] as (() => Worker)[],
+  } = {}) {
+    const cells = new Int32Array(new SharedArrayBuffer(8));
+    const make = (): Worker =>
+      new Worker(script('faulty.mjs'), { workerData: { fault, at, cells } });
+    const lab = await laboratory([...first, make, make, make]);
+    const program = new Program(1, { shared });
+    const { allocate, release, memory } = program;
+    const attach = (more: object = {}): (() => void) => {
+      const detach = lab.smooth.attach(memory, { allocate, release, ...more });
+      attached.push(detach);
+      return detach;
+    };
+    const places = [0, 1, 2].map(() => allocate(4 * n));
+    const arrays = () =>
+      places.map((at) => new Float32Array(memory.buffer, at, n)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ];
+    fillUnevenly(arrays()[0]);
+    /** Fails unless the results are right, and nothing was copied if the memory is attached. */
+    const check = (isAttached = true): void => {
+      const [input, target, gradInput] = arrays();
+      gradInput.fill(NaN);
+      const before = lab.smooth.copiedBytes();
+      expect(bits(lab.smooth.smoothL1LossWithGrad(input, target, gradInput))).toBe(loss);
+      expect(Buffer.compare(bytesOf(gradInput), bytesOf(gradient))).toBe(0);
+      expect(lab.smooth.copiedBytes() - before).toBe(isAttached ? 0 : 12 * n);
+    };
+    const gradient = new Float32Array(n);
+    const loss = bits(lab.smooth.smoothL1LossWithGrad(lab.input, lab.target, gradient));
+    const runs = (): number => Atomics.load(cells, 0);
+    return {
+      ...lab,
+      program,
+      attach,
+      arrays,
+      cells,
+      runs,
+      checkHere: check,
+      /** Computes there until a worker takes part. */
+      share(): void {
+        for (const before = runs(); runs() === before; ) check();
+      },
+      /** Computes there until the fault has happened; from then on, the caller has no patience. */
+      provoke(): void {
+        clock.mockImplementation(() => {
+          if (runs() > at) time += 10_000;
+          return slowly();
+        });
+        while (runs() <= at) check();
+        clock.mockImplementation(slowly);
+      },
+    };
+  }
+
+  test.each([2, 3, 4])(
+    'is shared by %i threads, with the bits of one, every option',
+    async (threads) => {
+      const { smooth, start, attach, program, share, check, runs } = await guest();
+      attach();
+      await start(threads);
+      share();
+      const m = 24 * PIECE;
+      const values = (step: number): Float32Array => {
+        const array = new Float32Array(m);
+        fillUnevenly(array);
+        return array.map((x) => x * step);
+      };
+      const own = [values(1), values(0.7), values(0), values(3).map(Math.abs)] as const;
+      const there = own.map((array) => program.floats(array)) as unknown as typeof own;
+      const beta = [Float32Array.of(0.5, 1, 2), program.floats([0.5, 1, 2])] as const;
+      const results = ([x, t, g, w]: typeof own, delta: Float32Array): string[] => [
+        bits(smooth.smoothL1LossWithGrad(x, t, g, { sum: 'exact', insideWeights: w })),
+        createHash('sha256').update(bytesOf(g)).digest('hex'),
+        bits(smooth.smoothL1Loss(x, t, { reduction: 'sum', beta: delta, rowLength: 3 })),
+        bits(smooth.huberLoss(x, t, { divisor: 'nonzeroWeights', outsideWeights: w })),
+        bits(smooth.l1Loss(x, t, { reduction: 'rows', rowLength: m / 3, out: g.subarray(0, 3) })),
+        bits(g.subarray(0, 3)),
+      ];
+      const expected = results(own, beta[0]);
+      const before = [runs(), smooth.copiedBytes()];
+      while (runs() === before[0]) expect(results(there, beta[1])).toEqual(expected);
+      expect(smooth.copiedBytes()).toBe(before[1]);
+      check();
+      // Over an input, and added: on one thread.
+      const [x, t, g] = there;
+      const after = runs();
+      g.fill(1);
+      smooth.l1LossBackward(1, x, t, { out: g, accumulate: true, reduction: 'sum' });
+      expect(
+        g.every((value, i) => value === 1 + Math.sign((x[i] as number) - (t[i] as number))),
+      ).toBe(true);
+      smooth.l1LossBackward(1, x, t, { out: x, reduction: 'sum' });
+      expect(x.every((value, i) => value === (g[i] as number) - 1)).toBe(true);
+      expect(runs()).toBe(after);
+    },
+  );
+
+  test('that comes when there are threads, that grows, and that is one of two', async () => {
+    const { smooth, start, attach, program, share, checkHere, check, runs, warnings } =
+      await guest();
+    await start(3);
+    attach();
+    // No worker has heard of it.
+    const before = runs();
+    checkHere();
+    expect(runs()).toBe(before);
+    await smooth.setNumThreads(3);
+    share();
+    check();
+    const other = new Program(1, { shared: true });
+    attached.push(smooth.attach(other.memory, { allocate: other.allocate }));
+    share();
+    await smooth.setNumThreads(3);
+    for (let i = 0; i < 3; i++) {
+      for (const { memory, end } of [program, other]) {
+        memory.grow(100);
+        const ones = new Float32Array(memory.buffer, Math.ceil(end / 4) * 4, 4 * THRESHOLD).fill(1);
+        const zeros = new Float32Array(
+          memory.buffer,
+          memory.buffer.byteLength - 16 * THRESHOLD,
+        ).fill(0);
+        for (const before = runs(); runs() === before; )
+          expect(smooth.l1Loss(ones, zeros, { copy: 'throw' })).toBe(1);
+      }
+      share();
+      check();
+    }
+    expect(warnings).toEqual([]);
+  });
+
+  test('that is unshared stays on one thread', async () => {
+    const { smooth, start, attach, checkHere, runs, check } = await guest({ shared: false });
+    attach();
+    await start(2);
+    await smooth.setNumThreads(2);
+    for (const before = runs(); runs() === before; ) check();
+    const before = runs();
+    checkHere();
+    expect(runs()).toBe(before);
+  });
+
+  test('takes nothing more when the number of threads changes and comes back', async () => {
+    const { smooth, start, attach, program, share, checkHere, exits } = await guest();
+    const detach = attach();
+    const before = program.taken.length;
+    for (let i = 0; i < 4; i++) {
+      await start(3);
+      if (i === 0) share();
+      checkHere();
+      await smooth.setNumThreads(1);
+      checkHere();
+      await Promise.all(exits);
+    }
+    expect(program.taken.length).toBe(before + 1);
+    detach();
+    expect(program.released.length).toBe(2);
+  });
+
+  test('that is detached is left by the workers, and given back at once', async () => {
+    const orders: { places: unknown[] }[] = [];
+    const telltale = (): Worker => {
+      const worker = sound();
+      const post = worker.postMessage.bind(worker);
+      worker.postMessage = (message) => {
+        orders.push(message);
+        post(message);
+      };
+      return worker;
+    };
+    const { smooth, start, attach, program, share, checkHere, check, warnings } = await guest({
+      first: [telltale],
+    });
+    await start(3);
+    const counts = (): number[] => orders.map(({ places }) => places.length);
+    for (let i = 0; i < 3; i++) {
+      const detach = attach();
+      await smooth.setNumThreads(3);
+      share();
+      detach();
+      expect(program.released.length).toBe(2 * i + 2);
+      checkHere(false);
+      check();
+    }
+    expect(counts()).toEqual([1, 2, 1, 2, 1, 2, 1]);
+    // At once, and while threads start.
+    attach()();
+    const more = start(4);
+    const detach = attach();
+    await more;
+    share();
+    detach();
+    checkHere(false);
+    check();
+    expect(warnings).toEqual([]);
+  });
+
+  test.each(['throw', 'end', 'hold'])('in which a worker is lost: %s', async (fault) => {
+    const { smooth, start, settled, attach, program, provoke, checkHere, check, exits, workers } =
+      await guest({ fault, at: 3 });
+    const detach = attach();
+    await start(2);
+    provoke();
+    expect(smooth.getNumThreads()).toBe(1);
+    checkHere();
+    check();
+    // It may still be there.
+    const before = program.released.length;
+    detach();
+    expect(program.released.length).toBe(before);
+    await exits[0];
+    expect(program.released.length).toBe(before + 2);
+    await settled();
+    expect(smooth.getNumThreads()).toBe(2);
+    expect(workers.length).toBe(2);
+    checkHere(false);
+    // The next pool has it again.
+    attach();
+    await smooth.setNumThreads(2);
+    checkHere();
+  });
+
+  test('outlives unload(), and is shared by the threads that come after it', async () => {
+    const { smooth, start, attach, program, share, checkHere, runs } = await guest();
+    attach();
+    await start(2);
+    share();
+    const { length } = program.taken;
+    const end = smooth.unload();
+    checkHere();
+    await end;
+    const before = runs();
+    checkHere();
+    expect(runs()).toBe(before);
+    await start(2);
+    share();
+    expect(program.taken.length).toBe(length);
+  });
+
+  test('whose allocator fails: nothing is attached, and no thread started', async () => {
+    const { smooth, start, attach, program, checkHere, check } = await guest();
+    let left = 1;
+    const allocate = (bytes: number): number => (left-- > 0 ? program.allocate(bytes) : 0);
+    const full = /^RangeError: (attach|setNumThreads): allocate\(\d+\) returned 0/;
+    const detach = attach({ allocate });
+    expect(await start(2).catch(String)).toMatch(full);
+    expect(smooth.getNumThreads()).toBe(1);
+    checkHere();
+    detach();
+    expect(program.released.length).toBe(1);
+    await start(2);
+    left = 1;
+    expect(() => attach({ allocate })).toThrow('attach: allocate(');
+    expect(program.released.length).toBe(2);
+    checkHere(false);
+    check();
+    expect(smooth.getNumThreads()).toBe(2);
   });
 });
 

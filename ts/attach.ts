@@ -20,7 +20,7 @@ import { countChange } from './stamp.ts';
 export interface AttachOptions {
   /** Takes `bytes` bytes of the memory for good, as `malloc` does; returns their byte offset. It may grow the memory. */
   allocate: (bytes: number) => number;
-  /** Gives back what `allocate` returned, as `free` does. Called only by `detach`. */
+  /** Gives back what `allocate` returned, as `free` does. Called by `detach`, and where `attach` fails. */
   release?: ((byteOffset: number) => unknown) | undefined;
   /** The compiled kernel, for hosts that do not compile bytes: `smooth_l1_shared.wasm` for a shared memory, else `smooth_l1.wasm`. */
   module?: WasmModule | undefined;
@@ -32,7 +32,8 @@ export interface AttachOptions {
  * Other calls are as before: arrays of another memory are copied.
  *
  * The kernel takes some 100 KB of the memory, once, by `allocate`. A call with thresholds for each column
- * takes 24 bytes a column more, which are kept for the next one.
+ * takes 24 bytes a column more, which are kept for the next one. In a shared memory, each thread of
+ * `setNumThreads` but the calling one takes 100 KB more.
  *
  * @param memory the memory, shared or not. It may grow at any time.
  * @returns a function that undoes it: arrays of the memory are copied again, and `release` gets what was
@@ -76,15 +77,26 @@ export function attach(memory: WasmMemory, options: AttachOptions): () => void {
     );
   const loans = new Loans(memory as WebAssembly.Memory, allocate);
   const kernel = kernelIn(loans, module);
-  attachedKernels.push(kernel);
-  countChange();
-  return () => {
+  const detach = (): void => {
     const at = attachedKernels.indexOf(kernel);
     if (at < 0) return;
     attachedKernels.splice(at, 1);
     countChange();
-    if (release) for (const offset of loans.offsets) release(offset);
+    const giveBack = (): void => {
+      if (release) for (const offset of loans.offsets) release(offset);
+    };
+    if (kernel.helpers) kernel.helpers.detached(kernel, giveBack);
+    else giveBack();
   };
+  attachedKernels.push(kernel);
+  countChange();
+  try {
+    runningKernel()?.helpers?.attached();
+  } catch (error) {
+    detach();
+    throw error;
+  }
+  return detach;
 }
 
 function wrong(name: string, wanted: string, value: unknown): TypeError {

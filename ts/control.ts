@@ -1,5 +1,5 @@
 // The block of shared memory through which the threads of a pool meet.
-import { EXACT_WORDS, JOB_WORDS } from './generated/job.ts';
+import { EXACT_WORDS } from './generated/job.ts';
 
 /** Pieces of the job that nobody has claimed. */
 export const CLAIM = 0;
@@ -18,6 +18,10 @@ export const PIECES = 5;
 export const SIZE = 6;
 export const FIRST = 7;
 export const END = 8;
+/** The id of the place that has its job. */
+export const PLACE = 10;
+/** Orders that were sent after the first ones. */
+export const ORDERS = 11;
 
 /** The most pieces of one job; a longer one is done in turns. */
 export const MAX_PIECES = 8192;
@@ -25,21 +29,28 @@ export const MAX_PIECES = 8192;
 const MAX_SHARE = 64;
 
 const HEAD = 64;
-const JOB_BYTES = 4 * JOB_WORDS + (64 - ((4 * JOB_WORDS) % 64));
 
 /** Words of the exact sums of a piece. */
 export const EXACTS = 2 * EXACT_WORDS;
 
-/** Bytes of the block: the words, the job; for each piece a flag, two sums, and two exact ones. */
-export const CONTROL_BYTES = HEAD + JOB_BYTES + MAX_PIECES * (4 + 16 + 4 * EXACTS);
+/** Bytes of the block: the words; for each piece a flag, two sums, and two exact ones. */
+export const CONTROL_BYTES = HEAD + MAX_PIECES * (4 + 16 + 4 * EXACTS);
 
-/** The first message to a worker. */
-export interface Start {
+/** A memory in which a worker computes: where the job is, and the worker's own working memory. */
+export interface Place {
+  readonly id: number;
   readonly memory: WebAssembly.Memory;
   readonly module: WebAssembly.Module;
+  readonly job: number;
+  readonly work: number;
+}
+
+/** A message to a worker. */
+export interface Orders {
+  /** All places that there are from now on. The block is in the memory of the first. */
+  readonly places: readonly Place[];
   readonly address: number;
   readonly threads: number;
-  readonly work: number;
 }
 
 export type Control = ReturnType<typeof control>;
@@ -47,18 +58,14 @@ export type Control = ReturnType<typeof control>;
 /** A view of the block at `address`, the same for all threads, which are so many. */
 export function control(buffer: ArrayBufferLike, address: number, threads: number) {
   const words = new Int32Array(buffer, address, HEAD / 4);
-  const job = address + HEAD;
-  const flags = new Int32Array(buffer, job + JOB_BYTES, MAX_PIECES);
-  const sums = new Float64Array(buffer, job + JOB_BYTES + MAX_PIECES * 4, 2 * MAX_PIECES);
+  const flags = new Int32Array(buffer, address + HEAD, MAX_PIECES);
+  const sums = new Float64Array(buffer, address + HEAD + MAX_PIECES * 4, 2 * MAX_PIECES);
   /** How many pieces a claim takes: several while many are left, one at a time at the end. */
   const shareOf = (left: number): number =>
     Math.max(1, Math.min(MAX_SHARE, Math.floor(left / (2 * threads))));
   const exacts = new Uint32Array(buffer, sums.byteOffset + sums.byteLength, EXACTS * MAX_PIECES);
-  const jobWords = new Uint32Array(buffer, job, JOB_WORDS);
   return {
     words,
-    job,
-    jobWords,
     flags,
     sums,
     exacts,

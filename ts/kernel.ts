@@ -60,9 +60,13 @@ export interface LoadOptions {
 export interface Helpers {
   readonly threads: number;
   /** Computes the elements `first .. first + n` together, in pieces of that size, and leaves what they add up to in the kernel's sums; false, having done nothing, if that takes longer. */
-  share(job: Job, first: number, n: number, size: number): boolean;
+  share(kernel: Kernel, job: Job, first: number, n: number, size: number): boolean;
   /** Releases memory of a call that has ended, as soon as no thread reads it. */
-  release(offsets: number[]): void;
+  release(home: Home, offsets: number[]): void;
+  /** Tells the threads of a kernel that was attached. What its owner's allocator throws comes through. */
+  attached(): void;
+  /** Tells the threads of a kernel that was detached; calls `then` as soon as none of them can be in its memory. */
+  detached(kernel: Kernel, then: () => void): void;
   /** Ends all threads; resolves when they have ended. */
   end(): Promise<unknown>;
 }
@@ -98,7 +102,7 @@ export class Kernel {
   readonly module: WebAssembly.Module | undefined;
   readonly memory: WebAssembly.Memory | undefined;
   readonly sums = new Sums();
-  /** The threads of `setNumThreads`. */
+  /** The threads of `setNumThreads`; in an attached memory, once they were told of it. */
   helpers: Helpers | undefined = undefined;
   /** Why the first backend that was tried does not run here. */
   refused: string | undefined;
@@ -189,7 +193,7 @@ export class Kernel {
     if (this.#taken.length === 0) return;
     const taken = this.#taken;
     this.#taken = [];
-    if (this.helpers) this.helpers.release(taken);
+    if (this.helpers) this.helpers.release(this.home, taken);
     else for (const offset of taken) this.home.release(offset);
   }
 }

@@ -6,7 +6,8 @@ interface Modules {
     Worker: new (script: string, options: { eval: true; execArgv: string[] }) => unknown;
     parentPort: {
       postMessage(message: unknown): void;
-      once(event: 'message', listener: unknown): void;
+      on(event: 'message', listener: unknown): void;
+      off(event: 'message', listener: unknown): void;
     } | null;
   };
   'node:os': { availableParallelism?: () => number };

@@ -1,5 +1,10 @@
 // All cores: a pool of workers that share the kernel's memory, and the calling thread.
 //
+// The pool is one for all memories: the package's own and the shared ones that are attached. In each it has a
+// place, with the job and a working memory for each worker; the block through which threads meet is in the
+// package's own. Orders tell workers which places there are. A call in a place is shared once all workers
+// have answered to the orders that have it, so that whoever claims a piece has a kernel there.
+//
 //   caller   write the job, CLAIM = pieces but the first, which it keeps, ring BELL
 //            compute these; claim others and compute them, as everybody does: several at a time while many are left
 //            wait until DONE + its own = all pieces, add the sums up in order
@@ -9,12 +14,13 @@
 //               +---- none -----+   (after a short spin)
 //
 //   either   RETIRED: the pool is over. A worker stops before its next piece.
+//            ORDERS: there is a message. A worker that has no piece leaves its loop to get it.
 //
 // Claims and DONE are read-modify-write operations, so each piece has one owner, and the caller
 // sees DONE only after the sums and results that were written before it (all are sequentially
 // consistent, which the memory model of JavaScript gives to every Atomics operation).
 //
-// No wake-up is lost: a worker reads BELL before it looks at RETIRED and CLAIM, and whoever changes
+// No wake-up is lost: a worker reads BELL before it looks at RETIRED, ORDERS and CLAIM, and whoever changes
 // one of these rings afterwards, so that a worker that saw what was before does not fall asleep.
 //
 // No job is lost: if pieces are missing and nothing has moved for DEADLINE_MS, or if what is missing
@@ -44,14 +50,17 @@ import {
   FAILED,
   FIRST,
   MAX_PIECES,
+  ORDERS,
+  type Orders,
   PIECES,
+  PLACE,
   RETIRED,
   SIZE,
-  type Start,
 } from './control.ts';
-import { PIECE } from './generated/job.ts';
-import type { Job } from './job.ts';
-import { type Helpers, type Kernel, runningKernel, theKernel } from './kernel.ts';
+import { JOB_WORDS, PIECE } from './generated/job.ts';
+import { type Home, roundUp } from './heap.ts';
+import { JOB_BYTES, type Job } from './job.ts';
+import { attachedKernels, type Helpers, type Kernel, runningKernel, theKernel } from './kernel.ts';
 import { builtin } from './node.ts';
 import { read } from './options.ts';
 import { Sums } from './walk.ts';
@@ -76,6 +85,8 @@ const START_MS = 20_000;
 const GRACE_MS = 1000;
 const MAX_THREADS = 256;
 const MAX_RESTARTS = 3;
+/** Where the working memories of a place begin, after its job. */
+const WORK_AT = /* @__PURE__ */ roundUp(JOB_BYTES);
 
 /** What a pool needs of a worker: that of `node:worker_threads`, or of a browser. */
 export interface WorkerLike {
@@ -97,22 +108,43 @@ export interface ThreadOptions {
   onWarning?: (message: string) => void;
 }
 
+/** What a pool has in the memory of a kernel. */
+interface Place {
+  readonly id: number;
+  /** The byte offset of the job. The working memories follow. */
+  readonly job: number;
+  readonly jobWords: Uint32Array;
+  /** The orders that have it. */
+  readonly since: number;
+}
+
 /** The workers, and what they share. */
 interface Pool {
   readonly threads: number;
   readonly workers: WorkerLike[];
   readonly control: Control;
   readonly options: ThreadOptions;
-  /** What it took of the kernel's memory. */
-  readonly memory: number[];
+  /** The byte offset of the control block. */
+  readonly address: number;
+  /** Where it computes; the package's own kernel comes first. */
+  readonly places: Map<Kernel, Place>;
+  /** How many places it has had. */
+  ids: number;
+  /** Orders that were sent after the first ones, and how many of them each worker has answered to. */
+  orders: number;
+  readonly answers: number[];
+  /** Called when all workers have answered to all orders, or when the pool is over. */
+  readonly waiting: (() => void)[];
+  /** What is done once its workers are gone, such as releasing what it took of a memory. */
+  readonly atEnd: (() => void)[];
   /** Workers that a job wakes: not more than there are cores for. */
   readonly wanted: number;
   /** When the last call that it could take part in ended. */
   ended: number;
   /** Workers that are known to be gone. */
   gone: number;
-  /** Called when all of them are. */
-  whenGone: () => void;
+  /** Whether it was given up in the middle of a call. */
+  isLate: boolean;
   /** Why a worker was lost before the pool was complete. */
   failure?: string;
 }
@@ -193,11 +225,13 @@ class Threads implements Helpers {
           `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
         );
       const options = checkHooks(given);
-      if (n === this.threads && this.#pool && Object.keys(options).length === 0) return;
-      const started = n > 1 ? await this.#start(n, options) : undefined;
-      const old = this.#pool;
-      this.#pool = started;
-      if (old) retire(this.#kernel, old);
+      const { threads } = this;
+      if (n === threads && this.#pool && Object.keys(options).length === 0) {
+        await haveAnswered(this.#pool);
+        // It may have been lost meanwhile.
+        if (n === this.threads) return;
+      }
+      this.#use(n > 1 ? await this.#start(n, options) : undefined);
       this.#changes++;
       this.#restarts = 0;
     });
@@ -206,40 +240,121 @@ class Threads implements Helpers {
   }
 
   end(): Promise<unknown> {
-    const next = this.#change.then(() => {
-      const own = this.#pool;
-      this.#pool = undefined;
+    const next = this.#change.then(async () => {
+      this.#use(undefined);
       this.#changes++;
-      if (own) retire(this.#kernel, own);
-      return Promise.all(Array.from(this.#pools, ended));
+      await Promise.all(Array.from(this.#pools, ended));
+      // Else it would hold the memory that was unloaded.
+      for (const kernel of attachedKernels) if (kernel.helpers === this) kernel.helpers = undefined;
     });
-    this.#change = next.then(
-      () => {},
-      () => {},
-    );
+    this.#change = next.catch(() => {});
     return next;
   }
 
-  share(job: Job, first: number, n: number, size: number): boolean {
+  attached(): void {
+    if (this.#pool) this.#follow(this.#pool);
+  }
+
+  detached(kernel: Kernel, then: () => void): void {
+    // No job is there between two calls: the workers of the pool do not touch it any more.
+    if (this.#pool) this.#follow(this.#pool);
+    const late = Array.from(this.#pools).find((pool) => pool.isLate && pool.places.has(kernel));
+    if (late) late.atEnd.push(() => this.detached(kernel, then));
+    else then();
+  }
+
+  /** Makes a pool the one that calls use, or none. */
+  #use(started: Pool | undefined): void {
+    if (started) {
+      try {
+        // Memories may have been attached or detached while it started.
+        this.#follow(started);
+        if (started.failure !== undefined) throw notStarted(started.failure);
+      } catch (error) {
+        retire(started);
+        throw error;
+      }
+    }
+    const old = this.#pool;
+    this.#pool = started;
+    if (old) retire(old);
+  }
+
+  /** Gives a pool a place in each memory that is attached, and in no other. */
+  #follow(own: Pool): void {
+    const { places } = own;
+    const wanted = attachedKernels.filter(isShared);
+    const left = [...places.keys()].filter((at) => at !== this.#kernel && !wanted.includes(at));
+    const entered = wanted.filter((kernel) => !places.has(kernel));
+    if (left.length + entered.length === 0) return;
+    for (const kernel of left) places.delete(kernel);
+    for (const kernel of entered) this.#enter(own, kernel, 'attach');
+    this.#tell(own);
+  }
+
+  /** Takes the memory of a place, which the next orders have. */
+  #enter(own: Pool, kernel: Kernel, asker: string): void {
+    const { home, views, workBytes } = kernel;
+    const job = home.allocate(WORK_AT + (own.threads - 1) * roundUp(workBytes), asker);
+    // An allocator of somebody's may have attached or detached a memory, and so brought us here before.
+    if (own.places.has(kernel)) {
+      home.release(job);
+      return;
+    }
+    own.places.set(kernel, {
+      id: own.ids++,
+      job,
+      jobWords: new Uint32Array(views.u32.buffer, job, JOB_WORDS),
+      since: own.orders + 1,
+    });
+    kernel.helpers = this;
+  }
+
+  /** Sends orders to all workers. */
+  #tell(own: Pool): void {
+    own.orders++;
+    try {
+      for (const [i, worker] of own.workers.entries()) worker.postMessage(ordersFor(own, i));
+    } catch (error) {
+      this.#miss(own, messageOf(error));
+      return;
+    }
+    Atomics.add(own.control.words, ORDERS, 1);
+    ring(own);
+    const timer = setTimeout(
+      () => this.#miss(own, `it has not answered within ${START_MS / 1000} s`),
+      START_MS,
+    );
+    own.waiting.push(() => clearTimeout(timer));
+  }
+
+  /** A worker of a pool is lost. */
+  #miss(own: Pool, reason: string): void {
+    own.failure ??= reason;
+    if (this.#pool === own) this.#lose(own, `a thread was lost (${reason})`);
+  }
+
+  share(kernel: Kernel, job: Job, first: number, n: number, size: number): boolean {
     const own = this.#pool;
     if (!own || n < THRESHOLD || own.wanted === 0) return false;
+    const place = own.places.get(kernel);
+    if (!place || own.answers.some((answer) => answer < place.since)) return false;
     const rings = n >= WAKE_THRESHOLD || performance.now() - own.ended < JUST_MS;
     if (rings || Atomics.load(own.control.words, AWAKE) > 0)
-      this.#inTurns(job, first, n, size, rings);
-    else this.#kernel.compute(job, first, n);
+      this.#inTurns(kernel, job, first, n, size, rings);
+    else kernel.compute(job, first, n);
     own.ended = performance.now();
     return true;
   }
 
   /** Computes a job together, as many pieces at a time as there is room for. */
-  #inTurns(job: Job, first: number, n: number, size: number, rings: boolean): void {
-    const kernel = this.#kernel;
+  #inTurns(kernel: Kernel, job: Job, first: number, n: number, size: number, rings: boolean): void {
     const total = new Sums();
     const end = first + n;
     for (let from = first; from < end; ) {
       // A piece at a time, too, where a lost pool leaves the caller alone: the order of the sums is the same.
       const to = Math.min(from + (this.#pool ? MAX_PIECES : 1) * size, end);
-      if (this.#pool) this.#runTogether(this.#pool, job, from, to, size, rings, total);
+      if (this.#pool) this.#runTogether(this.#pool, kernel, job, from, to, size, rings, total);
       else {
         kernel.compute(job, from, to - from);
         total.join(kernel.sums);
@@ -253,17 +368,21 @@ class Threads implements Helpers {
     kernel.sums.exactCount.join(total.exactCount);
   }
 
-  release(offsets: number[]): void {
+  release(home: Home, offsets: number[]): void {
     const lost = this.#lost;
     this.#lost = undefined;
+    const giveBack = (): void => {
+      for (const offset of offsets) home.release(offset);
+    };
     if (lost) {
-      lost.memory.push(...offsets);
-      release(this.#kernel, lost);
-    } else for (const offset of offsets) this.#kernel.home.release(offset);
+      lost.atEnd.push(giveBack);
+      release(lost);
+    } else giveBack();
   }
 
   #runTogether(
     own: Pool,
+    kernel: Kernel,
     job: Job,
     first: number,
     end: number,
@@ -271,12 +390,13 @@ class Threads implements Helpers {
     rings: boolean,
     total: Sums,
   ): void {
-    const kernel = this.#kernel;
     const { sums } = kernel;
+    const place = own.places.get(kernel) as Place;
     const pieces = Math.ceil((end - first) / size);
-    const { words, jobWords, flags, sums: pieceSums, exacts } = own.control;
+    const { words, flags, sums: pieceSums, exacts } = own.control;
     const { claim, shareOf, rangeOf, finish } = own.control;
-    job.copyTo(jobWords);
+    job.copyTo(place.jobWords);
+    words[PLACE] = place.id;
     words[PIECES] = pieces;
     words[SIZE] = size;
     words[FIRST] = first;
@@ -307,6 +427,7 @@ class Threads implements Helpers {
     }
     if (!isFinished(own, pieces - computed)) {
       this.#lost = own;
+      own.isLate = true;
       this.#lose(
         own,
         'a thread was lost in the middle of a call; the calling thread has done its part',
@@ -321,16 +442,16 @@ class Threads implements Helpers {
   }
 
   async #start(threads: number, options: ThreadOptions): Promise<Pool> {
-    const shared = sharedParts(this.#kernel);
+    checkHost(this.#kernel);
     if (options.createWorker)
-      return this.#startWith(options.createWorker, shared, threads, options);
+      return this.#startWith(options.createWorker, this.#prepare(threads, options));
     const reasons: string[] = [];
     for (const way of ways() as (() => WorkerLike)[]) {
+      // A full memory is full whoever makes the workers.
+      const prepared = this.#prepare(threads, options);
       try {
-        return await this.#startWith(way, shared, threads, options);
+        return await this.#startWith(way, prepared);
       } catch (error) {
-        // A full memory is full whoever makes the workers.
-        if (error instanceof RangeError) throw error;
         reasons.push(messageOf(error).replace(/^setNumThreads: /, ''));
       }
     }
@@ -339,17 +460,11 @@ class Threads implements Helpers {
     );
   }
 
-  /** Starts a pool of workers that are all made in one way. */
-  async #startWith(
-    make: () => WorkerLike,
-    { memory, module }: Pick<Start, 'memory' | 'module'>,
-    threads: number,
-    options: ThreadOptions,
-  ): Promise<Pool> {
+  /** A pool without workers, with all memory that it needs. */
+  #prepare(threads: number, options: ThreadOptions): Pool {
     const kernel = this.#kernel;
     const { home } = kernel;
-    const taken = [home.allocate(CONTROL_BYTES, 'setNumThreads')];
-    const address = taken[0] as number;
+    const address = home.allocate(CONTROL_BYTES, 'setNumThreads');
     const { buffer } = kernel.views.f32;
     new Uint8Array(buffer, address, CONTROL_BYTES).fill(0);
     const created: Pool = {
@@ -357,18 +472,35 @@ class Threads implements Helpers {
       workers: [],
       control: control(buffer, address, threads),
       options,
-      memory: taken,
+      address,
+      places: new Map(),
+      ids: 0,
+      orders: -1,
+      answers: [],
+      waiting: [],
+      atEnd: [() => home.release(address), () => this.#pools.delete(created)],
       wanted: Math.min(threads, cores()) - 1,
       ended: -Infinity,
       gone: 0,
-      whenGone: () => this.#pools.delete(created),
+      isLate: false,
     };
     this.#pools.add(created);
     try {
+      for (const at of [kernel, ...attachedKernels.filter(isShared)])
+        this.#enter(created, at, 'setNumThreads');
+    } catch (error) {
+      retire(created);
+      throw error;
+    }
+    created.orders = 0;
+    return created;
+  }
+
+  /** Starts a pool of workers that are all made in one way. */
+  async #startWith(make: () => WorkerLike, created: Pool): Promise<Pool> {
+    try {
       const ready: Promise<void>[] = [];
-      for (let i = 1; i < threads; i++) {
-        const work = home.allocate(kernel.workBytes, 'setNumThreads');
-        taken.push(work);
+      for (let i = 1; i < created.threads; i++) {
         const worker = make();
         if (typeof worker?.postMessage !== 'function' || typeof worker.terminate !== 'function') {
           endLater(worker);
@@ -377,7 +509,7 @@ class Threads implements Helpers {
           );
         }
         created.workers.push(worker);
-        const isReady = this.#started(created, worker, { memory, module, address, threads, work });
+        const isReady = this.#started(created, worker);
         // If the next one cannot be made, nobody waits for this one.
         isReady.catch(() => {});
         ready.push(isReady);
@@ -386,27 +518,29 @@ class Threads implements Helpers {
       // One that was ready may have ended while the others started.
       if (created.failure !== undefined) throw notStarted(created.failure);
     } catch (error) {
-      retire(kernel, created);
+      retire(created);
       throw error;
     }
     return created;
   }
 
   /** Starts a worker; resolves when it is ready, and from then on looks after it. */
-  #started(own: Pool, worker: WorkerLike, message: Start): Promise<void> {
+  #started(own: Pool, worker: WorkerLike): Promise<void> {
+    const at = own.answers.push(-1) - 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         reject(new Error(`setNumThreads: a worker has not started within ${START_MS / 1000} s`));
       }, START_MS);
       const ready = (): void => {
         clearTimeout(timer);
+        (own.answers[at] as number)++;
+        if (hasAnswered(own)) endWaiting(own);
         resolve();
       };
       const failed = (error: unknown): void => {
         clearTimeout(timer);
-        own.failure ??= messageOf(error);
         reject(notStarted(messageOf(error)));
-        if (this.#pool === own) this.#lose(own, `a thread was lost (${messageOf(error)})`);
+        this.#miss(own, messageOf(error));
       };
       let isGone = false;
       // Once for each worker, whatever it says: the others may still use the memory of the pool.
@@ -415,7 +549,7 @@ class Threads implements Helpers {
         if (isGone) return;
         isGone = true;
         own.gone++;
-        release(this.#kernel, own);
+        release(own);
       };
       if (worker.on) {
         worker.on('message', ready);
@@ -431,7 +565,7 @@ class Threads implements Helpers {
         };
       }
       try {
-        worker.postMessage(message);
+        worker.postMessage(ordersFor(own, at));
         worker.unref?.();
       } catch (error) {
         failed(error);
@@ -443,7 +577,7 @@ class Threads implements Helpers {
   #lose(own: Pool, message: string): void {
     // First, since some hosts tell the end of a worker while they are asked to end it.
     this.#pool = undefined;
-    retire(this.#kernel, own);
+    retire(own);
     warn(own, message);
     if (++this.#restarts > MAX_RESTARTS) {
       warn(own, `threads were lost ${this.#restarts} times; one thread does everything now`);
@@ -453,7 +587,7 @@ class Threads implements Helpers {
     this.#change = this.#change.then(async () => {
       if (this.#changes !== seen) return;
       try {
-        this.#pool = await this.#start(own.threads, own.options);
+        this.#use(await this.#start(own.threads, own.options));
       } catch (error) {
         warn(own, `${messageOf(error)}; one thread does everything now`);
       }
@@ -497,12 +631,12 @@ const HEADERS =
 const WORKER_HEADER =
   'where the page has the header "Cross-Origin-Embedder-Policy", the script needs it too';
 
-/** What workers need of a kernel. */
-function sharedParts({ backend, refused, memory, module }: Kernel) {
+/** Throws where there can be no workers. */
+function checkHost({ backend, refused }: Kernel): void {
   const { crossOriginIsolated: isIsolated } = globalThis as { crossOriginIsolated?: boolean };
   // Where nothing is known of isolation, or where it is there, no header helps.
   const remedy = isIsolated === false ? `; ${HEADERS}` : '';
-  if (backend !== 'wasm-shared' || !memory || !module)
+  if (backend !== 'wasm-shared')
     throw new Error(
       `setNumThreads: threads need the backend "wasm-shared", and the backend here is "${backend}" (${refused ?? 'chosen by load(), or by this entry of the package'})${backend === 'wasm' && refused ? remedy : ''}`,
     );
@@ -510,7 +644,6 @@ function sharedParts({ backend, refused, memory, module }: Kernel) {
     throw new Error(`setNumThreads: this page is not cross-origin isolated${remedy}`);
   if (typeof SharedArrayBuffer === 'undefined')
     throw new Error('setNumThreads: this host shares no memory with workers');
-  return { memory, module };
 }
 
 function notStarted(reason: string): Error {
@@ -535,34 +668,73 @@ function warn({ options }: Pool, message: string): void {
   queueMicrotask(() => options.onWarning?.(message));
 }
 
-function retire(kernel: Kernel, own: Pool): void {
+function isShared({ backend }: Kernel): boolean {
+  return backend === 'wasm-shared';
+}
+
+/** The orders of a worker: all places of its pool. */
+function ordersFor({ address, threads, places }: Pool, worker: number): Orders {
+  const all = Array.from(places, ([{ memory, module, workBytes }, { id, job }]) => ({
+    id,
+    memory: memory as WebAssembly.Memory,
+    module: module as WebAssembly.Module,
+    job,
+    work: job + WORK_AT + worker * roundUp(workBytes),
+  }));
+  return { places: all, address, threads };
+}
+
+/** Whether all workers know all places. */
+function hasAnswered({ answers, orders }: Pool): boolean {
+  return answers.every((answer) => answer >= orders);
+}
+
+function haveAnswered(own: Pool): Promise<void> {
+  return new Promise((resolve) => {
+    if (hasAnswered(own)) resolve();
+    else own.waiting.push(resolve);
+  });
+}
+
+function endWaiting(own: Pool): void {
+  for (const end of own.waiting.splice(0)) end();
+}
+
+/** Wakes all workers. */
+function ring({ control: { words } }: Pool): void {
+  Atomics.add(words, BELL, 1);
+  Atomics.notify(words, BELL);
+}
+
+function retire(own: Pool): void {
   Atomics.store(own.control.words, RETIRED, 1);
-  Atomics.add(own.control.words, BELL, 1);
-  Atomics.notify(own.control.words, BELL);
+  ring(own);
   for (const worker of own.workers) {
     // A browser says nothing when it has ended a worker, but the worker does when it ends itself.
     if (worker.on) worker.terminate();
     else setTimeout(() => worker.terminate(), GRACE_MS);
   }
-  release(kernel, own);
+  endWaiting(own);
+  release(own);
+}
+
+function isGone({ gone, workers }: Pool): boolean {
+  return gone >= workers.length;
 }
 
 /** Gives the memory of a pool back, once it is sure that its workers are gone. */
-function release(kernel: Kernel, own: Pool): void {
-  if (own.gone < own.workers.length || Atomics.load(own.control.words, RETIRED) === 0) return;
-  for (const offset of own.memory.splice(0)) kernel.home.release(offset);
-  own.whenGone();
+function release(own: Pool): void {
+  if (!isGone(own) || Atomics.load(own.control.words, RETIRED) === 0) return;
+  for (const [{ home }, { job }] of own.places) home.release(job);
+  own.places.clear();
+  for (const end of own.atEnd.splice(0)) end();
 }
 
 /** Waits until the workers of a retired pool have ended. */
 async function ended(own: Pool): Promise<void> {
   if (own.workers.some((worker) => !worker.on))
     await new Promise<void>((resolve) => {
-      const { whenGone } = own;
-      own.whenGone = () => {
-        whenGone();
-        resolve();
-      };
+      own.atEnd.push(resolve);
       // One that hangs never says that it is gone.
       setTimeout(resolve, GRACE_MS);
     });

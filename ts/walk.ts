@@ -124,7 +124,7 @@ function range(
   // What a lost thread left half done must be there to be done again.
   const { helpers } = kernel;
   const mayShare = helpers !== undefined && !binding.isInPlace && !plan.accumulates;
-  if (mayShare && helpers.share(job, first, n, size)) return;
+  if (mayShare && helpers.share(kernel, job, first, n, size)) return;
   kernel.compute(job, first, n);
 }
 
