@@ -95,6 +95,14 @@ impl Lanes for Sse {
         unsafe { Self::load(bits(|i| bytes[i] == 0).as_ptr()) }
     }
     #[inline(always)]
+    unsafe fn drop_bytes(masks: [Self; 4], from: *const [u8; 16], to: *mut [u8; 16]) {
+        unsafe {
+            let [a, b, c, d] = masks.map(|mask| _mm_castps_si128(mask.0));
+            let dropped = _mm_packs_epi16(_mm_packs_epi16(a, b), _mm_packs_epi16(c, d));
+            _mm_storeu_si128(to.cast(), _mm_andnot_si128(dropped, _mm_loadu_si128(from.cast())));
+        }
+    }
+    #[inline(always)]
     fn or(self, mask: Self) -> Self {
         Self(unsafe { _mm_or_ps(self.0, mask.0) })
     }
