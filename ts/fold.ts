@@ -6,14 +6,6 @@ import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
 import { type Plan, slot, wantsOf } from './plan.ts';
 
-const NONE: readonly Bound[] = [];
-
-/** The results of a pass that are added up. */
-export function foldsOf({ hasFolds, list }: Binding, wanted: number): readonly Bound[] {
-  if (!hasFolds) return NONE;
-  return list.filter((bound) => bound.isFolded && (wanted & wantsOf(bound.slot)) !== 0);
-}
-
 /** Finds a place for a piece of each. */
 export function placeFolds(kernel: Kernel, plan: Plan, job: Job): void {
   const { stage } = kernel;
@@ -28,9 +20,11 @@ export function placeFolds(kernel: Kernel, plan: Plan, job: Job): void {
   }
 }
 
-/** Begins to add up. */
-export function beginFolds(folds: readonly Bound[]): void {
+/** Begins to add up the results of a pass that are such sums, and returns them. */
+export function beginFolds({ list }: Binding, wanted: number): readonly Bound[] {
+  const folds = list.filter((bound) => bound.isFolded && (wanted & wantsOf(bound.slot)) !== 0);
   for (const bound of folds) bound.sums = new Float64Array(bound.length);
+  return folds;
 }
 
 /** Has the kernel, which may add to what is there, begin with zeros. */

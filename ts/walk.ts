@@ -3,7 +3,7 @@
 
 import type { Bound } from './bind.ts';
 import { Exact } from './exact.ts';
-import { addPieces, beginFolds, clearPieces, endFolds, foldsOf } from './fold.ts';
+import { addPieces, beginFolds, clearPieces, endFolds } from './fold.ts';
 import { count, EXACT_WORDS, layout, PIECE, want } from './generated/job.ts';
 import type { Job } from './job.ts';
 import type { Kernel } from './kernel.ts';
@@ -49,6 +49,8 @@ export class Sums {
   }
 }
 
+const NO_FOLDS: readonly Bound[] = [];
+
 /**
  * Computes what is wanted, and counts, for all elements. The sums are in `kernel.sums` then; a pass that
  * counts nothing leaves the last count.
@@ -65,14 +67,14 @@ export function walk(
   const { rowLength } = plan;
   const before = sums.count;
   const hasRows = (wanted & want.ROWS) !== 0;
-  const folds = foldsOf(job.binding, wanted);
-  beginFolds(folds);
+  // Calls of few elements feel each step that all calls take.
+  const folds = job.binding.hasFolds ? beginFolds(job.binding, wanted) : NO_FOLDS;
   if (hasRows && rowLength > PIECE) walkLongRows(kernel, plan, job, n, wanted, counted, folds);
   else {
     job.want(wanted, counted);
     range(kernel, plan, job, 0, n, hasRows ? PIECE - (PIECE % rowLength) : PIECE, wanted, folds);
   }
-  endFolds(kernel, folds, plan.accumulates);
+  if (folds !== NO_FOLDS) endFolds(kernel, folds, plan.accumulates);
   if ((wanted & want.EXACT) !== 0) sums.loss = sums.exactLoss.value();
   if (counted === count.EXACT_WEIGHTS) sums.count = sums.exactCount.value();
   if (counted === count.NOTHING) sums.count = before;
