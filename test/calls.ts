@@ -3,6 +3,26 @@ import type { Package } from './backends.ts';
 import { names, type Role } from './functions.ts';
 import type { Job, Layout } from './oracle.ts';
 
+/** The names of a call's arrays of floats that are read, of those that are written, and of all arrays. */
+export const INPUTS = [
+  'input',
+  'target',
+  'insideWeights',
+  'outsideWeights',
+  'gradOutput',
+  'gradGradInput',
+] as const;
+export const OUTPUTS = [
+  'out',
+  'outLosses',
+  'outRobustWeights',
+  'gradInput',
+  'gradTarget',
+  'gradInsideWeights',
+  'gradOutsideWeights',
+];
+export const ARRAYS = [...INPUTS, 'mask', ...OUTPUTS];
+
 /** A job whose arrays are such that the package takes them, and more that only it needs. */
 export interface Call extends Job {
   input: Float32Array;

@@ -6,7 +6,18 @@ import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { beforeAll, expect, test, vi } from 'vitest';
 import { backends, fresh, type Package } from './backends.ts';
-import { type Call, foldOf, inPlain, isFolded, optionsOf, type Results, rolesOf } from './calls.ts';
+import {
+  ARRAYS,
+  type Call,
+  foldOf,
+  INPUTS,
+  inPlain,
+  isFolded,
+  OUTPUTS,
+  optionsOf,
+  type Results,
+  rolesOf,
+} from './calls.ts';
 import {
   anyBits,
   callOf,
@@ -26,24 +37,6 @@ import { exactSum, sumInOrder } from './sums.ts';
 import { parse, stringify } from './vectors/format.ts';
 
 const styles = { anyBits, tame, wide } as const;
-const INPUTS = [
-  'input',
-  'target',
-  'insideWeights',
-  'outsideWeights',
-  'gradOutput',
-  'gradGradInput',
-] as const;
-const OUTPUTS = [
-  'out',
-  'outLosses',
-  'outRobustWeights',
-  'gradInput',
-  'gradTarget',
-  'gradInsideWeights',
-  'gradOutsideWeights',
-];
-const ARRAYS = [...INPUTS, 'mask', ...OUTPUTS];
 
 /** A call, and where and how it is made. It can be written as JSON. */
 interface Case {

@@ -4,7 +4,17 @@ import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
 import type { Mask } from '../ts/index.ts';
 import { backends, type Package } from './backends.ts';
-import { type Call, inPlain, isFolded, optionsOf, type Results, rolesOf } from './calls.ts';
+import {
+  ARRAYS,
+  type Call,
+  INPUTS,
+  inPlain,
+  isFolded,
+  OUTPUTS,
+  optionsOf,
+  type Results,
+  rolesOf,
+} from './calls.ts';
 import {
   anyBits,
   anyLength,
@@ -74,40 +84,6 @@ function fullSample(n: number): Call {
     divisor: 'unmasked',
   };
 }
-
-const ARRAYS = [
-  'input',
-  'target',
-  'insideWeights',
-  'outsideWeights',
-  'mask',
-  'gradOutput',
-  'gradGradInput',
-  'out',
-  'outLosses',
-  'outRobustWeights',
-  'gradInput',
-  'gradTarget',
-  'gradInsideWeights',
-  'gradOutsideWeights',
-];
-const INPUTS = [
-  'input',
-  'target',
-  'insideWeights',
-  'outsideWeights',
-  'gradOutput',
-  'gradGradInput',
-] as const;
-const OUTPUTS = [
-  'out',
-  'outLosses',
-  'outRobustWeights',
-  'gradInput',
-  'gradTarget',
-  'gradInsideWeights',
-  'gradOutsideWeights',
-];
 
 /** No option of a mean. */
 const noMean = { divisor: undefined, minDivisor: undefined, onZeroDivisor: undefined };
