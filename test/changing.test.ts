@@ -350,4 +350,23 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
     loss.backward(f32(1, 1), x, y, { out });
     expect(bytes(() => loss.backward(1, x, y, { out }))).toBe(byNumber);
   });
+
+  test('a mask of each element after one by column, whose rows are longer than a piece', () => {
+    const [rowLength, rows] = [70_000, 2];
+    const n = rowLength * rows;
+    const options = { reduction: 'mean', divisor: 'unmaskedRows', rowLength } as const;
+    const byColumn = new smooth.L1Loss(options).forward(
+      new Float32Array(n).fill(1),
+      new Float32Array(n),
+      { mask: { perColumn: new Uint8Array(rowLength).fill(1) } },
+    );
+    expect(byColumn).toBe(rowLength);
+    // One element counts, in the second row.
+    const [x, y, mask] = [smooth.float32(n), smooth.float32(n), smooth.uint8(n)];
+    x.fill(1);
+    mask[rowLength + 5] = 1;
+    // Of 16 losses, one has the job of the first.
+    for (let i = 0; i < 16; i++) expect(new smooth.L1Loss(options).forward(x, y, { mask })).toBe(1);
+    for (const array of [x, y, mask]) smooth.free(array);
+  });
 });

@@ -499,6 +499,7 @@ function copyForbidden(plan: Plan, binding: Binding, bound: Bound): TypeError {
 /** Finds out what the elements of an array belong to, by its length where the options do not say. */
 function lay(plan: Plan, binding: Binding, bound: Bound, n: number, rows: number): void {
   const { length } = bound;
+  bound.isLongRow = false;
   let is = plan.layoutOf(bound.slot);
   const weights = weightsOf(binding, bound.slot);
   if (weights !== undefined && length !== n) is = weights.layout;
