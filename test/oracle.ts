@@ -150,11 +150,15 @@ export function oracle(job: Job): Result {
   const shareOf = (x: number, divisor: number) =>
     divisor !== 0 ? (scale * x) / divisor : job.onZeroDivisor === 'zero' ? 0 : NaN;
   const share = (x: number, row: number) => shareOf(x, rowDivisors[row] as number);
-  const each = (f: (el: Element) => number) =>
-    elements.map((el) => (el.counts ? share(f(el), el.row) : 0));
+  // A row that has nothing to be divided by has 0 as upstream gradient, which NaN survives.
+  const isDropped = (row: number) =>
+    reduction === 'rowMeans' && rowDivisors[row] === 0 && job.onZeroDivisor === 'zero';
+  const part = (f: (el: Element) => number, el: Element) =>
+    isDropped(el.row) ? scale * f({ ...el, upstream: 0 }) : share(f(el), el.row);
+  const each = (f: (el: Element) => number) => elements.map((el) => (el.counts ? part(f, el) : 0));
   const total = (f: (el: Element) => number) =>
     reduction === 'rowMeans'
-      ? sum(counted.map((el) => share(f(el), el.row)))
+      ? sum(counted.map((el) => part(f, el)))
       : shareOf(sum(counted.map(f)), divisor);
 
   const cost = (el: Element) => el.side * value(form, el.threshold, el.e);
