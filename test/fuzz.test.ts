@@ -31,7 +31,7 @@ import {
 } from './draws.ts';
 import { names, type Role } from './functions.ts';
 import { rounded, type Type } from './halves.ts';
-import { type Layout, oracle } from './oracle.ts';
+import { type Layout, oracle, side } from './oracle.ts';
 import { elsewhere, expectNear, expectRight, expectSame, outcome, type Where } from './outcomes.ts';
 import { exactSum, sumInOrder } from './sums.ts';
 import { parse, stringify } from './vectors/format.ts';
@@ -204,7 +204,10 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
     const outer = fround((upstream * each) / divisor);
     const pulls = [pull, outer, fround(pull) * each, fround(pull) * each * outside];
     const inner = pulls[3] as number;
-    const numbers = [d, e, slope, t, t / 2, ...pulls, inner * inside, inner * slope * inside];
+    const { tau = 0.5 } = call;
+    const part = side(call.form, at(typeof tau === 'number' ? tau : { perColumn: tau }, i), e);
+    const slopes = [slope, t, slope * part, t * part];
+    const numbers = [d, e, ...slopes, t / 2, ...pulls, inner * inside, inner * slope * inside];
     if (!numbers.every(isOrdinary)) continue;
     const gradient = right.gradInput[i] as number;
     const near = (output: string, actual: number, expected: number) => {
@@ -218,7 +221,8 @@ function checkElements(call: Call, results: Map<Role, Results>): void {
     const steepest = { smoothL1: Math.min(1, slope), l1: 1 };
     const huber = Math.min(t, Math.abs(e));
     const size = Math.abs(e) * (steepest[call.form as 'l1'] ?? huber);
-    if ([size, outside * size].every(isOrdinary)) near('loss', losses[i] as number, loss);
+    if ([size, size * part, size * part * outside].every(isOrdinary))
+      near('loss', losses[i] as number, loss);
   }
 }
 
