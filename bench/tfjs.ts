@@ -1,8 +1,8 @@
 // smooth-l1/tfjs beside TensorFlow.js's own loss, over the same tensors on its WebAssembly backend.
 
 import { createRequire } from 'node:module';
-import { build } from 'esbuild';
 import { copiedBytes } from 'smooth-l1';
+import { registerGradients } from '../test/tfjs-gradients.ts';
 import { exactMean } from './accuracy.ts';
 import type { Contender, Task } from './contender.ts';
 import { type TensorFlow, tensorFlow } from './peers/tfjs.ts';
@@ -32,15 +32,7 @@ async function inTensorFlow(): Promise<Contender[]> {
   // The packages that the tests use; those of bench/peers are a bundle.
   const tf = require('@tensorflow/tfjs-core');
   require('@tensorflow/tfjs-backend-wasm');
-  // As "@tensorflow/tfjs" does. In Node, the core alone has no gradients of its own operations.
-  const { outputFiles } = await build({
-    entryPoints: [require.resolve('@tensorflow/tfjs-core/dist/register_all_gradients.js')],
-    bundle: true,
-    format: 'cjs',
-    platform: 'node',
-    write: false,
-  });
-  new Function('require', 'module', 'exports', outputFiles[0]!.text)(require, {}, {});
+  await registerGradients();
   const theirs: TensorFlow = { ...tf, version: { tfjs: tf.version_core } };
   const losses = (await import('smooth-l1/tfjs')) as unknown as TensorFlow['losses'];
   return [

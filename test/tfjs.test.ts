@@ -1,16 +1,14 @@
 // smooth-l1/tfjs beside TensorFlow.js's own losses, on its WebAssembly and its JavaScript backend.
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import * as layers from '@tensorflow/tfjs-layers';
-import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { attach, copiedBytes } from '../ts/index.ts';
 import * as ours from '../ts/tfjs.ts';
+import { registerGradients } from './tfjs-gradients.ts';
 
-const require = createRequire(import.meta.url);
 const { Reduction } = tf;
 const REDUCTIONS = [
   Reduction.NONE,
@@ -19,17 +17,7 @@ const REDUCTIONS = [
   Reduction.SUM_BY_NONZERO_WEIGHTS,
 ];
 
-beforeAll(async () => {
-  // As "@tensorflow/tfjs" does. In Node, the core alone has no gradients of its own operations.
-  const { outputFiles } = await build({
-    entryPoints: [require.resolve('@tensorflow/tfjs-core/dist/register_all_gradients.js')],
-    bundle: true,
-    format: 'cjs',
-    platform: 'node',
-    write: false,
-  });
-  new Function('require', 'module', 'exports', outputFiles[0]?.text as string)(require, {}, {});
-});
+beforeAll(registerGradients);
 
 /** Numbers from -2 to 2. */
 function numbers(shape: number[], seed: number): tf.Tensor {
