@@ -1,6 +1,8 @@
 // Arrays in the memories of other programs.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
 import { bits, fresh, type Package } from './backends.ts';
@@ -477,6 +479,32 @@ describe('detaching', () => {
     expect(copied(() => expect(loss.forward(x, t)).toBe(expected))).toBe(0);
   });
 
+  test('nothing of the package keeps a memory alive that is detached', async () => {
+    setFlagsFromString('--expose-gc');
+    const gc: () => void = runInNewContext('gc');
+    const own = float32(10);
+    const use = (): WeakRef<object> => {
+      const program = new Program();
+      const detach = attachTo(program);
+      const [x, t] = [program.floats(ramp(10)), program.floats(ramp(10, 1))];
+      const sum = new smooth.LossAccumulator(new smooth.L1Loss({ sum: 'exact' }));
+      expect(sum.add(x, t).value()).toBe(l1Loss(x, t));
+      l1Loss(x, own);
+      detach();
+      attached.pop();
+      // The last arrays of a short call are remembered until the next one.
+      l1Loss(own, own);
+      return new WeakRef(program.memory);
+    };
+    const memory = use();
+    // What is on the stack of a turn is not collected in it.
+    for (let turn = 0; turn < 20 && memory.deref(); turn++) {
+      await new Promise(setImmediate);
+      gc();
+    }
+    expect(memory.deref()).toBeUndefined();
+  });
+
   test('while a call looks at its arrays: the call is an error', () => {
     const program = new Program();
     const detach = attachTo(program);
@@ -513,6 +541,22 @@ describe('detaching', () => {
       'Error: huberLoss: allocate() detached the memory during the call',
     );
   });
+});
+
+test('an accumulator adds up its own call, though that has called another in an attached memory', () => {
+  const program = new Program();
+  attachTo(program);
+  const [x, t] = [program.floats(ramp(10)), program.floats(ramp(10, 1))];
+  const input = Float32Array.of(3, 5);
+  const prototype = new Proxy(Float32Array.prototype, {
+    get(target, key, receiver) {
+      if (typeof key === 'symbol') smoothL1Loss(x, t);
+      return Reflect.get(target, key, receiver);
+    },
+  });
+  Object.setPrototypeOf(input, prototype);
+  const sum = new smooth.LossAccumulator(new smooth.L1Loss({ reduction: 'sum', sum: 'exact' }));
+  expect(sum.add(input, new Float32Array(2)).value()).toBe(8);
 });
 
 test('the backend "js" takes attached memories too', () => {

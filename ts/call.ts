@@ -53,8 +53,9 @@ export function compute(
         out,
       );
       if (home !== kernel) {
-        elsewhere = home;
-        return compute(plan, given, input, target, upstream, direction, gradInput, out, home);
+        const loss = compute(plan, given, input, target, upstream, direction, gradInput, out, home);
+        if (plan.role === 'add' || plan.role === 'addWithGrad') kernel.sums.take(home.sums);
+        return loss;
       }
     }
     if (plan.hasColumns) placeCurves(kernel, plan, job);
@@ -72,9 +73,6 @@ export function compute(
   }
 }
 
-/** The kernel that computed the last call that left the package's own kernel. */
-let elsewhere: Kernel | undefined;
-
 /** Computes a call, and gives its sums as they are before they are rounded and divided. */
 export function addUp(
   plan: Plan,
@@ -84,9 +82,8 @@ export function addUp(
   gradInput: Float32Array | undefined,
 ): Sums {
   const kernel = theKernel();
-  elsewhere = undefined;
   compute(plan, given, input, target, 1, undefined, gradInput, undefined, kernel);
-  return (elsewhere ?? kernel).sums;
+  return kernel.sums;
 }
 
 /**

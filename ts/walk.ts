@@ -31,6 +31,14 @@ export class Sums {
     this.exactCount.join(exactCount);
   }
 
+  /** Makes them those of another kernel's call. */
+  take(other: Sums): void {
+    this.loss = 0;
+    this.count = 0;
+    this.clearExact();
+    this.join(other);
+  }
+
   clearExact(): void {
     this.exactLoss.clear();
     this.exactCount.clear();
