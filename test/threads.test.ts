@@ -598,7 +598,7 @@ describe('a worker that is lost', () => {
   const GIVEN_UP = 'one thread does everything now';
 
   /** A worker that goes wrong, and what it shares with the test. */
-  const faulty = (fault: 'throw' | 'end' | 'hold', at: number) => {
+  const faulty = (fault: 'throw' | 'end' | 'hold' | 'hold before', at: number) => {
     const cells = new Int32Array(new SharedArrayBuffer(8));
     const runs = (): number => Atomics.load(cells, 0);
     return {
@@ -657,22 +657,50 @@ describe('a worker that is lost', () => {
     expect(smooth.getNumThreads()).toBe(1);
   });
 
+  /** As in a browser at first: nothing ends it. */
+  const lasting = (worker: Worker): WorkerLike => ({
+    postMessage: worker.postMessage.bind(worker),
+    on: worker.on.bind(worker) as Worker['on'],
+    unref: worker.unref.bind(worker),
+    terminate() {},
+  });
+
+  test.each([false, true])(
+    'one that stands still within a piece writes nothing after the call; terminate() ends it: %s',
+    async (ends) => {
+      const { make, runs, release } = faulty('hold before', 2);
+      const worker = make();
+      const exit = once(worker, 'exit');
+      const { start, settled, check, warnings, gradInput } = await laboratory([
+        () => (ends ? worker : lasting(worker)),
+      ]);
+      await start(2);
+      // It goes on after five seconds, which is later than the caller gives it up.
+      let looks = 0;
+      clock.mockImplementation(() => {
+        if (runs() > 2 && looks < 10) {
+          time += 500;
+          if (++looks === 10) release();
+        }
+        return slowly();
+      });
+      while (runs() <= 2) check();
+      gradInput.fill(7);
+      expect(looks).toBe(10);
+      await exit;
+      expect(gradInput.every((g) => g === 7)).toBe(true);
+      expect(runs()).toBe(3);
+      await settled();
+      expect(warnings).toEqual([inTheMiddle]);
+      check();
+    },
+  );
+
   test('one that goes on when the call is over touches nothing', async () => {
     const { make, runs, release, provoke } = faulty('hold', 2);
-    let worker: Worker | undefined;
-    /** As in a browser at first: nothing ends it. */
-    const lasting = (): WorkerLike => {
-      worker = make();
-      const { postMessage, on, unref } = worker;
-      return {
-        postMessage: postMessage.bind(worker),
-        on: on.bind(worker) as Worker['on'],
-        unref: unref.bind(worker),
-        terminate() {},
-      };
-    };
+    const worker = make();
     const { smooth, start, settled, check, warnings, gradInput, used } = await laboratory([
-      lasting,
+      () => lasting(worker),
     ]);
     await start(2);
     const before = used();
@@ -682,7 +710,7 @@ describe('a worker that is lost', () => {
     // The memory of the old pool is kept, beside that of the new one.
     expect(used()).toBeGreaterThan(before);
     gradInput.fill(7);
-    const exit = once(worker as Worker, 'exit');
+    const exit = once(worker, 'exit');
     release();
     await exit;
     expect(gradInput.every((g) => g === 7)).toBe(true);

@@ -9,7 +9,7 @@ export const DONE = 1;
 export const BELL = 2;
 /** Not 0: the pool was given up, or is not needed any more. */
 export const RETIRED = 3;
-/** Pieces that failed workers had claimed. */
+/** Pieces of shares that workers failed at, or left because of RETIRED. */
 export const FAILED = 4;
 /** Workers that are awake. */
 export const AWAKE = 9;

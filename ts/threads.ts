@@ -28,11 +28,13 @@
 // has no flag itself. No job is run twice with effect: a piece's results depend on its inputs alone,
 // which the call leaves unchanged (a call with an output on top of an input stays on one thread: of a
 // piece that a lost thread left half done, neither the input nor a copy would be there), so that a late
-// worker could only write the same bits; it stops at its next piece, it is terminated,
-// and a retired pool's memory, the job among it, is not used again before its workers are gone. What
-// remains is a worker that the system stops for longer than the deadline within a piece (a few
-// microseconds of work) and then lets go on, while the caller's program already has other data in
-// the arrays.
+// worker writes the same bits. A retired pool's memory, the job among it, is not used again before its
+// workers are gone.
+//
+// Nothing is written after the call: a worker looks at RETIRED before each piece, and counts what it
+// claimed, in DONE or in FAILED, after the last piece that it begins. The caller sets RETIRED, then waits
+// until all is counted, and only then has workers terminated. What remains is a worker that the system
+// stops within a piece for LATE_MS more: the caller cannot tell it from one that has ended there.
 //
 // test/threads/model.ts goes through every order of all these steps, with workers that stop at any.
 import { ways } from '#spawn';
@@ -79,6 +81,12 @@ const WAKE_THRESHOLD = 64 * PIECE;
 /** Calls that follow so soon find the workers that the first of them wakes, since these spin as long. */
 const JUST_MS = 0.2;
 const DEADLINE_MS = 1000;
+/**
+ * So long a pool that was given up may be at the pieces that it had begun, before the call returns without
+ * it. A worker that is alive comes back sooner from what schedulers do; one that was ended within a piece
+ * never does, which no caller can see: it hears of ends between calls.
+ */
+const LATE_MS = 10_000;
 /** After so long without a finished piece, workers may be waiting for the caller's own core. */
 const REST_MS = 0.2;
 const START_MS = 20_000;
@@ -596,23 +604,32 @@ class Threads implements Helpers {
 }
 
 /**
- * Waits for the workers' pieces; false if nothing has moved for too long, or if all that is missing
- * is what failed workers had claimed: others may still be at work then, and are waited for.
+ * Waits for the workers' pieces; false if some are missing, as workers failed or are late. The pool is
+ * over then.
  */
 function isFinished({ control: { words } }: Pool, wanted: number): boolean {
+  if (haveStopped(words, wanted, DEADLINE_MS)) return Atomics.load(words, DONE) === wanted;
+  // Those that are late stop before their next piece, and are not ended before they have said so: what
+  // they write after the call would fall on what the program has put there.
+  Atomics.store(words, RETIRED, 1);
+  haveStopped(words, wanted, LATE_MS);
+  return false;
+}
+
+/** Waits until all shares are counted, as done or as failed; false if nothing has moved for so long. */
+function haveStopped(words: Int32Array, wanted: number, patience: number): boolean {
   let seen = -1;
-  let deadline = 0;
+  let since = 0;
   for (;;) {
     for (let i = 0; i < 500; i++) if (Atomics.load(words, DONE) === wanted) return true;
     const done = Atomics.load(words, DONE);
-    const failed = Atomics.load(words, FAILED);
-    if (failed > 0 && done + failed === wanted) return false;
+    if (done + Atomics.load(words, FAILED) === wanted) return true;
     const now = performance.now();
     if (done !== seen) {
       seen = done;
-      deadline = now + DEADLINE_MS;
-    } else if (now > deadline) return false;
-    else if (now > deadline - DEADLINE_MS + REST_MS) rest(words, done);
+      since = now;
+    } else if (now > since + patience) return false;
+    else if (now > since + REST_MS) rest(words, done);
   }
 }
 

@@ -109,6 +109,7 @@ function work({ words, claim, shareOf, rangeOf, exacts, finish }: Control): void
     const share = shareOf(left);
     const { run, job, jobWords, work, sums, exact } = kernels.get(words[PLACE] as number) as Here;
     const hasExact = isExact(jobWords[field.want] as number, jobWords[field.count] as number);
+    let counted = FAILED;
     try {
       for (let index = begin; index < begin + share; index++) {
         // Given up meanwhile: what this thread would write is not its own any more.
@@ -119,11 +120,11 @@ function work({ words, claim, shareOf, rangeOf, exacts, finish }: Control): void
         if (hasExact) exacts.set(exact, EXACTS * index);
         finish(index, sums[totals.LOSS] as number, sums[totals.COUNT] as number);
       }
-    } catch (error) {
-      Atomics.add(words, FAILED, share);
-      throw error;
+      counted = DONE;
+    } finally {
+      // Last of all: the caller may return once each share is counted.
+      Atomics.add(words, counted, share);
     }
-    Atomics.add(words, DONE, share);
     return true;
   }
 }
