@@ -1,6 +1,7 @@
 // The memories of other programs: their arrays are used in place, by a kernel of their own.
 import type { Binding, Bound } from './bind.ts';
 import { bufferOf, byteOffsetOf, describe, elements, isTypedArray, type Values } from './check.ts';
+import { CURVE_FLOATS } from './curves.ts';
 import { PIECE } from './generated/job.ts';
 import { ALIGNMENT, LOWEST, MAX_PAGES, PAGE, SKEW } from './heap.ts';
 import {
@@ -32,7 +33,7 @@ export interface AttachOptions {
  * Other calls are as before: arrays of another memory are copied.
  *
  * The kernel takes some 100 KB of the memory, once, by `allocate`. A call with thresholds for each column
- * takes 24 bytes a column more, which are kept for the next one. In a shared memory, each thread of
+ * takes 24 bytes a column more, 3 MB at most, which are kept for the next one. In a shared memory, each thread of
  * `setNumThreads` but the calling one takes 100 KB more.
  *
  * @param memory the memory, shared or not. It may grow at any time.
@@ -211,7 +212,9 @@ export function ownBytes(plan: Plan, bounds: readonly Bound[]): number {
   const lengthOf = (at: number): number => elements((bounds[at] as Bound).array as Values);
   const n = lengthOf(slot.INPUT);
   const parts = [];
-  if (plan.hasColumns) parts.push(24 * rowLength);
+  // Of long rows, the curves of a piece, and its part of what else goes by column.
+  if (plan.hasLongCurves) parts.push(4 * (CURVE_FLOATS + 4 * PIECE));
+  else if (plan.hasColumns) parts.push(24 * rowLength);
   if (plan.makesUpstream) parts.push((4 * n) / rowLength);
   if (plan.reduction === 'columns' && plan.isLossArray) parts.push(4 * PIECE);
   for (const at of [slot.GRAD_INSIDE, slot.GRAD_OUTSIDE])

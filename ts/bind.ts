@@ -14,6 +14,7 @@ import {
   isOrdinary,
   type Values,
 } from './check.ts';
+import { CURVE_FLOATS, checkParameters, type Parameters, writePiece } from './curves.ts';
 import { layout, PIECE } from './generated/job.ts';
 import { isHalf, rounded } from './half.ts';
 import type { Home } from './heap.ts';
@@ -243,6 +244,7 @@ export class Binding {
     const bound = this.bounds[at] as Bound;
     this.#taken |= 1 << at;
     bound.isDerived = true;
+    bound.isLongRow = false;
     bound.isOther = false;
     bound.array = undefined;
     bound.buffer = undefined;
@@ -580,7 +582,7 @@ function placeStaged(kernel: Kernel, plan: Plan, binding: Binding): void {
   const stage = kernel.stage as Stage;
   stage.open(plan.fn);
   for (const bound of binding.list) {
-    if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD) continue;
+    if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD || bound.isFolded) continue;
     bound.place = stage.placeOf(bound.slot);
     const isByColumn = bound.layout === layout.COLUMN;
     bound.isLongRow = isByColumn && bound.length > PIECE;
@@ -594,27 +596,87 @@ function placeStaged(kernel: Kernel, plan: Plan, binding: Binding): void {
   }
 }
 
-/** Makes the curves of all columns, and finds a place for them. */
+/** Makes the curves of all columns, and finds a place for them; of long rows, a place for those of a piece. */
 export function placeCurves(kernel: Kernel, plan: Plan, job: Job): void {
   const { binding } = job;
+  const own = binding.bounds[slot.CURVES] as Bound;
+  const given = parametersOf(kernel, binding);
+  if (plan.hasLongCurves) {
+    // Pieces are written before the last threshold is looked at.
+    checkParameters(plan, given);
+    if (kernel.isPlain) {
+      own.array = new Float32Array(CURVE_FLOATS);
+      own.isLongRow = true;
+    } else placeLongRows(kernel, plan, job);
+    return;
+  }
+  const curves = plan.curvesOf(given);
+  if (kernel.isPlain) {
+    own.array = curves;
+    return;
+  }
   const { stage, views } = kernel;
-  const [thresholds, taus, own] = [slot.THRESHOLD, slot.TAU, slot.CURVES].map(
-    (at) => binding.bounds[at],
-  ) as [Bound, Bound, Bound];
-  const curves = plan.curvesOf(
-    (thresholds.array as Float32Array) ?? views.f32,
-    thresholds.array ? 0 : thresholds.start / 4,
-    (taus.array as Float32Array) ?? views.f32,
-    taus.array ? 0 : taus.start / 4,
-  );
-  own.array = curves;
-  if (kernel.isPlain) return;
   stage?.open(plan.fn);
   const place = placeFor(kernel, plan, slot.CURVES, curves.length, binding.n);
   if (place !== own.place) job.forget();
   own.place = place;
   write(views.f32, curves, place / 4);
-  for (const { buffer, length } of [thresholds, taus]) if (buffer) stage?.countRead(length);
+  for (const at of [slot.THRESHOLD, slot.TAU]) countRead(kernel, binding, at, plan.rowLength);
+}
+
+/** Where thresholds and quantiles of columns are. */
+function parametersOf({ views }: Kernel, { bounds }: Binding): Parameters {
+  const [thresholds, taus] = [bounds[slot.THRESHOLD], bounds[slot.TAU]] as [Bound, Bound];
+  return {
+    thresholds: (thresholds.array as Float32Array) ?? views.f32,
+    firstThreshold: thresholds.array ? 0 : thresholds.start / 4,
+    taus: (taus.array as Float32Array) ?? views.f32,
+    firstTau: taus.array ? 0 : taus.start / 4,
+  };
+}
+
+/** Counts thresholds or quantiles of columns that are not in the kernel's memory as copied. */
+function countRead({ stage }: Kernel, { bounds }: Binding, at: number, n: number): void {
+  if (bounds[at]?.buffer) stage?.countRead(n);
+}
+
+/** A place for the curves of a piece, and for its part of each operand by column that is not copied anyway. */
+function placeLongRows(kernel: Kernel, plan: Plan, job: Job): void {
+  const { list, bounds } = job.binding;
+  const columns = list.filter(isColumnInPlace);
+  const start = kernel.take(4 * (CURVE_FLOATS + columns.length * PIECE), plan.fn);
+  (bounds[slot.CURVES] as Bound).place = start;
+  for (const [i, bound] of columns.entries()) {
+    bound.place = start + 4 * (CURVE_FLOATS + i * PIECE);
+    bound.isLongRow = true;
+    bound.layout = layout.FULL;
+  }
+  job.forget();
+}
+
+/** Whether it is an operand by column in the kernel's memory. A call before may have made it one of long rows. */
+function isColumnInPlace({ slot: at, isDerived, buffer, layout: is, isLongRow }: Bound): boolean {
+  const isOperand = at < slot.OUT && !isDerived && buffer === undefined;
+  return isOperand && (is === layout.COLUMN || isLongRow);
+}
+
+/**
+ * Makes the curves of the `n` elements of a piece, from column `column` on, of which the kernel numbers the
+ * first `place`. To plain JavaScript it is the first.
+ */
+export function fillCurves(
+  kernel: Kernel,
+  plan: Plan,
+  { binding }: Job,
+  column: number,
+  n: number,
+  place: number,
+): void {
+  const own = binding.bounds[slot.CURVES] as Bound;
+  const given = parametersOf(kernel, binding);
+  if (kernel.isPlain) writePiece(plan, given, column, n, own.array as Float32Array, 0, 0);
+  else writePiece(plan, given, column, n, kernel.views.f32, own.place / 4, place);
+  for (const at of [slot.THRESHOLD, slot.TAU]) countRead(kernel, binding, at, n);
 }
 
 /** Writes floats from `at` on. */

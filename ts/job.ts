@@ -1,7 +1,15 @@
 // The words of a job, the struct of crate/job.rs in the kernel's memory. Nobody else writes them.
 
 import { Binding } from './bind.ts';
-import { field, JOB_WORDS, layout, OPERAND_WORDS, OPERANDS, RESULTS } from './generated/job.ts';
+import {
+  field,
+  JOB_WORDS,
+  layout,
+  OPERAND_WORDS,
+  OPERANDS,
+  PIECE,
+  RESULTS,
+} from './generated/job.ts';
 import { type Plan, slot, wantsOf } from './plan.ts';
 import { isExact } from './totals.ts';
 
@@ -10,6 +18,7 @@ export const JOB_BYTES = 4 * JOB_WORDS;
 
 /** Views on the kernel's memory; they are renewed when it grows. */
 export interface Views {
+  readonly u8: Uint8Array;
   readonly u32: Uint32Array;
   readonly f32: Float32Array;
   readonly f64: Float64Array;
@@ -85,10 +94,24 @@ export class Job {
 
   /** Moves on: from now on, pointers point to this element and this row. */
   window(wanted: number, element: number, row: number): void {
+    this.#moveTo(element, row, (this.#plan as Plan).rowLength);
+    this.#pointFrom(wanted, element, row);
+  }
+
+  /**
+   * The same for a piece that reads the curves of its columns from a row of `PIECE` of them. The kernel
+   * numbers its first element `first`, so that rows end where they do. Operands by column must be full.
+   */
+  windowOfPiece(wanted: number, element: number, row: number, first: number): void {
+    this.#moveTo(first, 0, PIECE);
+    this.#pointFrom(wanted, element, row);
+  }
+
+  #moveTo(element: number, row: number, rowLength: number): void {
     const { u32 } = this.#views;
     u32[this.#word + field.origin] = element;
     u32[this.#word + field.row_origin] = row;
-    this.#pointFrom(wanted, element, row);
+    u32[this.#word + field.row_length] = rowLength;
   }
 
   #pointFrom(wanted: number, element: number, row: number): void {
@@ -98,7 +121,8 @@ export class Job {
       // Curves are made of these.
       if (at >= slot.THRESHOLD) continue;
       let { place } = bound;
-      if (bound.buffer === undefined && bound.layout !== layout.COLUMN && !bound.isFolded)
+      const moves = bound.buffer === undefined && !bound.isLongRow && !bound.isFolded;
+      if (moves && bound.layout !== layout.COLUMN)
         place += bound.bytesPerElement * (bound.layout === layout.ROW ? row : element);
       if (!bound.isResult) {
         const word = this.#word + OPERANDS + OPERAND_WORDS * at;

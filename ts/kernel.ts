@@ -269,6 +269,7 @@ function plainKernel(): Kernel {
   const work = JOBS * JOB_BYTES;
   const buffer = new ArrayBuffer(work + 8 * (TOTALS_WORDS + EXACT_WORDS));
   const views = {
+    u8: new Uint8Array(buffer),
     u32: new Uint32Array(buffer),
     f32: new Float32Array(buffer),
     f64: new Float64Array(buffer),

@@ -88,9 +88,12 @@ function inverseOf(beta: number): number {
   return fround(beta * inv) < 1 ? next(inv) : inv;
 }
 
+const scratch = new Float32Array(1);
+const word = new Uint32Array(scratch.buffer);
+
 /** The next f32 above a positive one. */
 function next(x: number): number {
-  const word = new Uint32Array(Float32Array.of(x).buffer);
+  scratch[0] = x;
   word[0] = (word[0] as number) + 1;
-  return new Float32Array(word.buffer)[0] as number;
+  return scratch[0];
 }

@@ -143,14 +143,19 @@ export function createPlainKernel(
 
     const [x, xFirst] = floatsOf(bounds[slot.INPUT] as Bound, first, n, 0);
     const [y, yFirst] = floatsOf(bounds[slot.TARGET] as Bound, first, n, 1);
+    const { isLongRow } = bounds[slot.CURVES] as Bound;
     const curves = array(slot.CURVES);
+    /** The place of the curve of an element among those of its columns, or of a piece. */
+    const columnOf = (element: number): number =>
+      isLongRow ? element - first : element % rowLength;
+    const columns = isLongRow ? PIECE : rowLength;
     const curve = (
       name: 'pre' | 'inv' | 'lim' | 'half' | 'below' | 'above',
       row: number,
     ): ((element: number) => number) => {
       const number = float(name);
       return curves
-        ? (element) => curves[row * rowLength + (element % rowLength)] as number
+        ? (element) => curves[row * columns + columnOf(element)] as number
         : () => number;
     };
     const [out, outFirst] = resultAt(slot.OUT) as [Float32Array, number];

@@ -1,6 +1,7 @@
 // What a call computes, as far as its options tell: worked out once, kept by a loss object, and found
 // again by a function whose options are like those of its last call.
 import { checkArray, checkNumber, describe } from './check.ts';
+import { areLong, Columns, type Parameters } from './curves.ts';
 import {
   count,
   field,
@@ -136,6 +137,8 @@ export class Plan {
   readonly hasArrays: boolean;
   /** Whether thresholds or quantiles are one for each column. */
   readonly hasColumns: boolean;
+  /** Whether the curves that are made of them are made piece by piece. */
+  readonly hasLongCurves: boolean;
 
   /** What is computed, without `UPSTREAM`. */
   readonly want: number;
@@ -207,6 +210,7 @@ export class Plan {
         `${fn}: ignoreValue must not be NaN, which equals nothing; ignoreNaNTargets: true leaves out the targets that are NaN`,
       );
     this.rowLength = this.#number('rowLength', given.rowLength) ?? 0;
+    this.hasLongCurves = this.hasColumns && areLong(this.rowLength);
     this.divisor =
       typeof given.divisor === 'number'
         ? given.divisor
@@ -365,19 +369,21 @@ export class Plan {
     return Math.max(value, this.minDivisor);
   }
 
-  /** What an option's value, called `label`, makes of a threshold or quantile. Throws for a wrong one. */
-  parameterOf(name: ThresholdName | 'tau', label: string, value: number): number {
+  /** What an option's value makes of a threshold or quantile, or that of a column. Throws for a wrong one. */
+  parameterOf(name: ThresholdName | 'tau', value: number, column = -1): number {
     const { fn } = this;
     if (name === 'tau' && !(value >= 0 && value <= 1))
-      throw new RangeError(`${fn}: ${label} must be a number from 0 to 1, got ${value}`);
+      throw new RangeError(
+        `${fn}: ${labelOf(name, column)} must be a number from 0 to 1, got ${value}`,
+      );
     if (!(value >= 0))
-      throw new RangeError(`${fn}: ${label} must be a number from 0, got ${value}`);
-    checkFloat(fn, label, value);
+      throw new RangeError(`${fn}: ${labelOf(name, column)} must be a number from 0, got ${value}`);
+    if (column < 0) checkFloat(fn, name, value);
     if (name !== 'sigma') return value;
     const beta = 1 / (value * value);
     if (value > 0 && beta > LARGEST)
       throw new RangeError(
-        `${fn}: ${label} must give a beta, 1 / sigma^2, within the range of float32 (3.4028e38), got ${value}`,
+        `${fn}: ${labelOf(name, column)} must give a beta, 1 / sigma^2, within the range of float32 (3.4028e38), got ${value}`,
       );
     return beta;
   }
@@ -393,7 +399,7 @@ export class Plan {
   /** A threshold or quantile; undefined if there is one for each column. */
   #parameter(given: Given, name: ThresholdName | 'tau', fallback: number): number | undefined {
     const value = given[name] === undefined ? fallback : given[name];
-    if (typeof value === 'number') return this.parameterOf(name, name, value);
+    if (typeof value === 'number') return this.parameterOf(name, value);
     if (!optionNames(this.loss, this.role).includes('rowLength')) checkNumber(this.fn, name, value);
     checkArray(this.fn, name, value, 'Float32Array', NUMBER_OR_ARRAY);
     if (given.rowLength === undefined)
@@ -509,77 +515,30 @@ export class Plan {
     words[field.row_length] = this.rowLength;
     floats[field.scale] = this.scale;
     floats[field.grad_scale] = 1;
-    floats.set(this.curve(this.threshold ?? 1, this.tau ?? 0.5), field.pre);
+    this.writeCurve(this.threshold ?? 1, this.tau ?? 0.5, floats, field.pre, 1);
     for (let at = operand.INPUT; at <= operand.MASK; at++)
       floats[OPERANDS + OPERAND_WORDS * at + 2] = 1;
     floats[OPERANDS + OPERAND_WORDS * operand.INSIDE + 2] = inside ?? 1;
     floats[OPERANDS + OPERAND_WORDS * operand.OUTSIDE + 2] = outside ?? 1;
   }
 
-  /** The curves of all columns; see {@link Columns.update}. */
-  curvesOf(
-    thresholds: Float32Array,
-    firstThreshold: number,
-    taus: Float32Array,
-    firstTau: number,
-  ): Float32Array {
+  /** The curves of all columns, as long as these are not too many. */
+  curvesOf(given: Parameters): Float32Array {
     this.#columns ??= new Columns(this);
-    return this.#columns.update(thresholds, firstThreshold, taus, firstTau);
+    return this.#columns.update(given);
   }
 
-  /** The numbers of a curve in the job's order: pre, inv, lim, half, below, above. */
-  curve(threshold: number, tau: number): number[] {
+  /** Writes the numbers of a curve in the job's order, `stride` apart: pre, inv, lim, half, below, above. */
+  writeCurve(threshold: number, tau: number, into: Float32Array, at: number, stride: number): void {
     const { loss, want: wanted } = this;
     const { pre, inv, lim, half, kink, bend } = loss.curve(threshold);
-    const [below, above] = loss.isQuantile ? [tau, 1 - tau] : [1, 1];
-    return (wanted & want.CURVATURE) !== 0
-      ? [pre, bend, lim, kink, below, above]
-      : [pre, inv, lim, half, below, above];
-  }
-}
-
-/** The curves of all columns, kept from call to call: a call computes those whose thresholds changed. */
-class Columns {
-  readonly #plan: Plan;
-  readonly #thresholds: Float32Array;
-  readonly #taus: Float32Array;
-  /** `pre` of each column, then `inv`, `lim`, `half`, `below`, `above`. */
-  readonly curves: Float32Array;
-
-  constructor(plan: Plan) {
-    this.#plan = plan;
-    // NaN equals no threshold: the first call computes all curves.
-    this.#thresholds = new Float32Array(plan.rowLength).fill(Number.NaN);
-    this.#taus = new Float32Array(plan.rowLength).fill(Number.NaN);
-    this.curves = new Float32Array(6 * plan.rowLength);
-  }
-
-  /**
-   * Brings the curves up to date with thresholds and quantiles, one for each column from `firstThreshold`
-   * and `firstTau` on, where the plan has no number for all.
-   */
-  update(
-    thresholds: Float32Array,
-    firstThreshold: number,
-    taus: Float32Array,
-    firstTau: number,
-  ): Float32Array {
-    const { curves } = this;
-    const [plan, oldThresholds, oldTaus] = [this.#plan, this.#thresholds, this.#taus];
-    const { length } = oldThresholds;
-    for (let column = 0; column < length; column++) {
-      const t = plan.threshold ?? (thresholds[firstThreshold + column] as number);
-      const q = plan.tau ?? (taus[firstTau + column] as number);
-      if (oldThresholds[column] === Math.fround(t) && oldTaus[column] === Math.fround(q)) continue;
-      const name = plan.thresholdName;
-      const threshold = plan.threshold ?? plan.parameterOf(name, `${name}[${column}]`, t);
-      const tau = plan.tau ?? plan.parameterOf('tau', `tau[${column}]`, q);
-      for (const [row, value] of plan.curve(threshold, tau).entries())
-        curves[row * length + column] = value;
-      oldThresholds[column] = t;
-      oldTaus[column] = q;
-    }
-    return curves;
+    const isCurvature = (wanted & want.CURVATURE) !== 0;
+    into[at] = pre;
+    into[at + stride] = isCurvature ? bend : inv;
+    into[at + 2 * stride] = lim;
+    into[at + 3 * stride] = isCurvature ? kink : half;
+    into[at + 4 * stride] = loss.isQuantile ? tau : 1;
+    into[at + 5 * stride] = loss.isQuantile ? 1 - tau : 1;
   }
 }
 
@@ -596,6 +555,11 @@ function countOf(divisor: Divisor, isExact: boolean): number {
   if (divisor === 'nonzeroWeights') return count.NONZERO;
   if (divisor === 'unmasked') return count.UNMASKED;
   return count.NOTHING;
+}
+
+/** What errors call an option's value, or that of a column. */
+function labelOf(name: string, column: number): string {
+  return column < 0 ? name : `${name}[${column}]`;
 }
 
 /** Throws for a finite number that would become infinite as f32. */

@@ -159,8 +159,9 @@ interface Pool {
 
 /**
  * Sets how many threads a call may use, the calling one included. Functions stay synchronous, and
- * their results stay the same to the bit. Calls of fewer than 32,768 elements, and calls that
- * copy, accumulate, or write over one of their inputs, use one thread.
+ * their results stay the same to the bit. Calls of fewer than 32,768 elements, calls that copy,
+ * accumulate, or write over one of their inputs, and calls with thresholds for each of more than
+ * 131,072 columns, use one thread.
  *
  * @param n from 1 to 256. More than there are cores brings nothing.
  * @returns a promise that resolves when the threads run.

@@ -1,7 +1,7 @@
 // Walks over the elements of a call: in one run, piece by piece where arrays are copied through the
 // staging buffer, or together with other threads where that pays.
 
-import type { Bound } from './bind.ts';
+import { type Bound, fillCurves } from './bind.ts';
 import { Exact } from './exact.ts';
 import { addPieces, beginFolds, clearPieces, endFolds } from './fold.ts';
 import { count, EXACT_WORDS, layout, PIECE, want } from './generated/job.ts';
@@ -127,7 +127,7 @@ function range(
 ): void {
   const { binding } = job;
   job.point(wanted);
-  if (binding.isStaged || folds.length > 0) {
+  if (binding.isStaged || folds.length > 0 || plan.hasLongCurves) {
     inPieces(kernel, plan, job, first, n, wanted, folds);
     return;
   }
@@ -139,15 +139,26 @@ function range(
 }
 
 /** Copies the numbers, or the mask, of `n` columns from `first` on. The first columns follow the last one. */
-function copyColumnsIn(buffer: Stage, bound: Bound, first: number, n: number): void {
+function copyColumnsIn(kernel: Kernel, bound: Bound, first: number, n: number): void {
   const untilEnd = Math.min(n, bound.length - first);
-  if (bound.slot === slot.MASK) {
-    buffer.copyBytesIn(bound, first, untilEnd);
-    if (untilEnd < n) buffer.copyBytesIn(bound, 0, n - untilEnd, untilEnd);
-  } else {
-    buffer.copyFloatsIn(bound, first, untilEnd);
-    if (untilEnd < n) buffer.copyFloatsIn(bound, 0, n - untilEnd, untilEnd);
-  }
+  copyRowIn(kernel, bound, first, untilEnd, 0);
+  if (untilEnd < n) copyRowIn(kernel, bound, 0, n - untilEnd, untilEnd);
+}
+
+/** Copies `n` of them to its place, after the `done` that are there. */
+function copyRowIn(
+  { stage, views }: Kernel,
+  bound: Bound,
+  first: number,
+  n: number,
+  done: number,
+): void {
+  const { buffer, place, start, bytesPerElement } = bound;
+  if (buffer === undefined) {
+    const from = start + bytesPerElement * first;
+    views.u8.copyWithin(place + bytesPerElement * done, from, from + bytesPerElement * n);
+  } else if (bound.slot === slot.MASK) (stage as Stage).copyBytesIn(bound, first, n, done);
+  else (stage as Stage).copyFloatsIn(bound, first, n, done);
 }
 
 /** The same piece by piece, with the arrays that are elsewhere copied through, and results of sums added up. */
@@ -160,26 +171,34 @@ function inPieces(
   wanted: number,
   folds: readonly Bound[],
 ): void {
-  const { rowLength } = plan;
+  const { rowLength, hasLongCurves } = plan;
   const { isStaged, list } = job.binding;
   const buffer = kernel.stage as Stage;
+  const hasParts = hasLongCurves && !kernel.isPlain;
+  const copies = isStaged || hasParts;
   kernel.clearTotals(job);
   for (let from = first; from < first + n; from += PIECE) {
     const size = Math.min(PIECE, first + n - from);
     const row = rowLength === 0 ? 0 : Math.floor(from / rowLength);
     const endRow = rowLength === 0 ? 0 : (from + size) / rowLength;
-    if (from > 0) job.window(wanted, from, row);
+    const column = from - row * rowLength;
+    // Where the row ends, the kernel's row of a piece ends too.
+    const start = hasParts ? Math.max(0, PIECE - (rowLength - column)) : from;
+    if (hasParts) job.windowOfPiece(wanted, from, row, start);
+    else if (from > 0) job.window(wanted, from, row);
+    if (hasLongCurves && wanted !== want.NOTHING)
+      fillCurves(kernel, plan, job, column, size, start);
     if (plan.accumulates) clearPieces(kernel, folds);
-    for (let i = 0; isStaged && i < list.length; i++) {
+    for (let i = 0; copies && i < list.length; i++) {
       const bound = list[i] as Bound;
+      if (bound.isLongRow) {
+        copyColumnsIn(kernel, bound, column, size);
+        continue;
+      }
       if (bound.buffer === undefined || bound.slot >= slot.THRESHOLD || bound.isFolded) continue;
       // Gradients that are added to must be there; columns are there for the whole call.
       if (bound.isResult && !(plan.accumulates && isWritten(bound, wanted))) continue;
       if (bound.layout === layout.COLUMN) continue;
-      if (bound.isLongRow) {
-        copyColumnsIn(buffer, bound, from % rowLength, size);
-        continue;
-      }
       const isRow = bound.layout === layout.ROW;
       const begin = isRow ? row : from;
       const length = (isRow ? Math.ceil(endRow) : from + size) - begin;
@@ -187,7 +206,7 @@ function inPieces(
       else if (bound.bytesPerElement === 2) buffer.copyHalvesIn(bound, begin, length);
       else buffer.copyBytesIn(bound, begin, length);
     }
-    job.run(from, size, kernel.work);
+    job.run(start, size, kernel.work);
     if (folds.length > 0) addPieces(kernel, folds, from, size, rowLength);
     for (let i = 2; isStaged && i < list.length; i++) {
       const bound = list[i] as Bound;

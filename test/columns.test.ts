@@ -1,0 +1,168 @@
+// Thresholds and quantiles by column in rows so long that their curves are made piece by piece.
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, test } from 'vitest';
+import { backends, fresh, type Package } from './backends.ts';
+import { type Call, type Results, run } from './calls.ts';
+import { type Role, thrown } from './functions.ts';
+import { elsewhere, expectSame, outcome } from './outcomes.ts';
+import { Program } from './program.ts';
+import { sumInOrder } from './sums.ts';
+
+const MiB = 2 ** 20;
+/** More than the package keeps the curves of. A row ends within a piece, which the next one continues. */
+const COLUMNS = 2 ** 17 + 4099;
+const N = 2 * COLUMNS;
+
+/** One of four for each column, in no order that pieces or leaves could have. */
+const kindOf = (column: number): number => Math.imul(column + 1, 0x9e3779b1) >>> 30;
+const THRESHOLDS = [0.5, 0, 1.75, 1];
+const TAUS = [0.25, 0.5, 0.75, 0.875];
+const byColumn = (values: number[], columns = COLUMNS): Float32Array =>
+  Float32Array.from({ length: columns }, (_, column) => values[kindOf(column)] as number);
+const numbers = (n: number, step: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => ((i * step) % 1009) / 256 - 2);
+
+const call = (form: Call['form']): Call => ({
+  form,
+  threshold: byColumn(THRESHOLDS),
+  tau: byColumn(TAUS),
+  input: numbers(N, 7),
+  target: numbers(N, 11),
+  insideWeights: { perColumn: numbers(COLUMNS, 13) },
+  outsideWeights: { perRow: Float32Array.of(1.5, -0.75) },
+  mask: { perColumn: Uint8Array.from({ length: COLUMNS }, (_, i) => (i % 5 === 0 ? 0 : i & 255)) },
+  gradOutput: form === 'quantileHuber' ? { perRow: Float32Array.of(3, 0.25) } : undefined,
+  rowLength: COLUMNS,
+  reduction: 'none',
+  allGradients: true,
+});
+
+/** What the elements of a call give, each with the threshold and the quantile of its column, as numbers. */
+function elementwise(call: Call, role: Role): Results {
+  const smooth = fresh({ backend: 'wasm', capacity: 64 * MiB });
+  const kinds = THRESHOLDS.map((threshold, kind) =>
+    outcome(smooth, role, { ...call, threshold, tau: TAUS[kind] }, elsewhere),
+  ) as [Results, Results, Results, Results];
+  const pick = (output: string): Float32Array => {
+    const each = kinds.map((results) => results[output] as Float32Array);
+    return Float32Array.from({ length: N }, (_, i) => each[kindOf(i % COLUMNS)]?.[i] as number);
+  };
+  return Object.fromEntries(Object.keys(kinds[0]).map((output) => [output, pick(output)]));
+}
+
+describe('rows of more than 131,072 columns', () => {
+  const forms = [
+    ['smoothL1', 'withGrad'],
+    ['smoothL1', 'hessian'],
+    ['quantileHuber', 'backward'],
+  ] as const;
+  const cases = forms.map(([form, role]): [Call, Role, Results] => [
+    call(form),
+    role,
+    elementwise(call(form), role),
+  ]) as [[Call, Role, Results], ...[Call, Role, Results][]];
+  const [[smoothL1, , whole]] = cases;
+  const loss = whole.loss as Float32Array;
+
+  test.each(backends)('%s: each element has the bits of its own threshold', (backend, smooth) => {
+    const where = { inKernel: () => backend === 'wasm-shared', shift: 3 };
+    for (const [call, role, expected] of cases)
+      expectSame(outcome(smooth, role, call, where), expected, `${role} `);
+    const sums = { ...smoothL1, allGradients: false };
+    const sum = outcome(smooth, 'forward', { ...sums, reduction: 'sum' }, where);
+    expect(sum.loss).toBe(sumInOrder(loss));
+    const rows = outcome(smooth, 'forward', { ...sums, reduction: 'rows' }, where);
+    const sumOf = (row: number) =>
+      Math.fround(sumInOrder(loss.subarray(row * COLUMNS, (row + 1) * COLUMNS)));
+    expect(rows.loss).toEqual(Float32Array.of(sumOf(0), sumOf(1)));
+  });
+
+  test('an attached memory: the same bits, in place', () => {
+    const smooth = fresh();
+    const program = new Program(400);
+    const taken: number[] = [];
+    const allocate = (bytes: number): number => {
+      taken.push(bytes);
+      return program.allocate(bytes);
+    };
+    const detach = smooth.attach(program.memory, { allocate });
+    try {
+      const beta = program.floats(smoothL1.threshold as Float32Array);
+      const more = { copy: 'throw', beta };
+      expectSame(run(smooth, 'withGrad', smoothL1, program.put(1), more), whole);
+      expect(taken.reduce((sum, bytes) => sum + bytes)).toBeLessThan(MiB);
+    } finally {
+      detach();
+    }
+  });
+
+  test('an attached memory that is almost full grows before the call, not in it', () => {
+    const smooth = fresh();
+    const program = new Program(64);
+    const detach = smooth.attach(program.memory, { allocate: program.allocate });
+    try {
+      const [x, y, beta, perColumn, out] = [7, 11, 1, 13, 0].map((step) =>
+        program.floats(numbers(COLUMNS, step).map(Math.abs)),
+      ) as [Float32Array, Float32Array, Float32Array, Float32Array, Float32Array];
+      program.allocate(program.memory.buffer.byteLength - program.end - 16384);
+      const options = { beta, insideWeights: { perColumn }, rowLength: COLUMNS, out };
+      expect(thrown(() => smooth.smoothL1LossBackward(1, x, y, options))).toMatch(
+        'made the memory grow, which detached the arrays of the call',
+      );
+    } finally {
+      detach();
+    }
+  });
+
+  test('a threshold that is wrong: nothing is written', () => {
+    const beta = byColumn(THRESHOLDS);
+    beta[COLUMNS - 1] = -1;
+    const [x, out] = [numbers(COLUMNS, 7), new Float32Array(COLUMNS).fill(7)];
+    const options = { beta, rowLength: COLUMNS, reduction: 'none', out } as const;
+    for (const [, smooth] of backends)
+      expect(thrown(() => smooth.smoothL1Loss(x, x, options))).toBe(
+        `RangeError: smoothL1Loss: beta[${COLUMNS - 1}] must be a number from 0, got -1`,
+      );
+    expect(out.every((x) => x === 7)).toBe(true);
+  });
+});
+
+describe('memory', () => {
+  /** A call with everything by column, of rows of that length. */
+  function use(smooth: Package, columns: number): void {
+    const x = numbers(columns, 7);
+    smooth.smoothL1LossBackward(1, x, x, {
+      beta: byColumn(THRESHOLDS, columns),
+      insideWeights: { perColumn: numbers(columns, 13) },
+      rowLength: columns,
+      accumulate: true,
+      out: x.slice(),
+    });
+  }
+
+  test.each([false, true])('no more for longer rows, shared: %s', (shared) => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 2000, shared });
+    const smooth = fresh({ memory, capacity: MiB });
+    use(smooth, 2 ** 17 + 1);
+    const { byteLength } = memory.buffer;
+    expect(byteLength).toBeLessThan(2 * MiB);
+    use(smooth, 2 ** 18 + 1);
+    expect(memory.buffer.byteLength).toBe(byteLength);
+  });
+
+  test('nothing of them is kept in JavaScript', () => {
+    setFlagsFromString('--expose-gc');
+    const gc: () => void = runInNewContext('gc');
+    for (const [, smooth] of backends) {
+      const columns = 2 ** 17 + 1;
+      const x = numbers(columns, 7);
+      const beta = byColumn(THRESHOLDS, columns);
+      gc();
+      const before = process.memoryUsage().arrayBuffers;
+      smooth.huberLoss(x, x, { delta: beta, rowLength: columns });
+      gc();
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MiB);
+    }
+  });
+});
