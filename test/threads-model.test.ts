@@ -104,8 +104,18 @@ const mistakes: [string, Partial<Program>, string, Size?][] = [
   [
     'one failed worker ends the wait for the others',
     { waitsForOthers: false },
-    'a worker is still at a piece, and nobody lost patience',
+    'a worker writes results after the call',
     pair,
+  ],
+  [
+    'the caller returns as soon as it has given up',
+    { waitsForLate: false },
+    'a worker writes results after the call',
+  ],
+  [
+    'a worker that is late does not say that it stops',
+    { stop: [] },
+    'the caller waits for what nobody does',
   ],
   [
     'the memory of a lost pool is used again at once',

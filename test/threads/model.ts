@@ -22,12 +22,16 @@ export interface Program {
   readonly piece: readonly string[];
   /** With all pieces of the share done. */
   readonly finish: readonly string[];
+  /** At RETIRED, in place of its next piece. */
+  readonly stop: readonly string[];
   readonly sleep: readonly string[];
   /** A claim compares CLAIM with what it has read, and sleeping compares BELL with it. */
   readonly claimCompares: boolean;
   readonly sleepCompares: boolean;
   /** When one worker has failed, the pieces of the others are waited for. */
   readonly waitsForOthers: boolean;
+  /** When the caller has given up, it waits until nobody is at a piece. */
+  readonly waitsForLate: boolean;
   /** The memory of a pool is kept until its workers are gone. */
   readonly keepsMemory: boolean;
   /** Patience ends. */
@@ -49,10 +53,12 @@ export const program: Program = {
   take: ['read the job'],
   piece: ['look at RETIRED', 'compute', 'write sums', 'set flag'],
   finish: ['DONE + share'],
+  stop: ['FAILED + share, and goes on'],
   sleep: ['AWAKE - 1', 'wait'],
   claimCompares: true,
   sleepCompares: true,
   waitsForOthers: true,
+  waitsForLate: true,
   keepsMemory: true,
   hasDeadline: true,
 };
@@ -88,11 +94,13 @@ const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, TODO, MISSING, RINGS
   0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 ];
 /** What only the search knows: claimed pieces and results there are, as bits; and so on. */
-const [CLAIMED, RESULTS, LOST_PATIENCE, POOLS, FAULTS] = [12, 13, 14, 15, 16];
-const CALLER = 17;
+const [CLAIMED, RESULTS, POOLS, FAULTS] = [12, 13, 14, 15];
+const CALLER = 16;
 
-/** The block of a pool: its words as in ts/control.ts, and two more; then the flags and the sums. */
+/** The block of a pool: its words as in ts/control.ts, and three more; then the flags and the sums. */
 const [OWNER, ITS_JOB] = [5, 6];
+/** What only the search knows: the caller has not waited until nobody was at a piece. */
+const NOT_AWAITED = 7;
 const WORDS = 10;
 
 /** A worker: the step it is at, where it belongs, and its variables. */
@@ -207,7 +215,7 @@ function keyOf(state: State): string {
 // ---- the model --------------------------------------------------------------------------------
 function modelOf(size: Size, chosen: Program) {
   const { pieces, jobs } = size;
-  const { publish, look, take, piece, finish, sleep } = chosen;
+  const { publish, look, take, piece, finish, stop, sleep } = chosen;
   const wanted = Math.min(size.workers + 1, size.cores) - 1;
   const allResults = 2 ** pieces - 1;
   /** The first pieces, which the caller keeps for itself. */
@@ -217,7 +225,7 @@ function modelOf(size: Size, chosen: Program) {
     'outside',
     ...publish,
     ...['read CLAIM', 'claim', 'compute', 'write sums', 'set flag'],
-    ...['read DONE', 'read FAILED'],
+    ...['read DONE', 'read FAILED', 'RETIRED = 1, first'],
     ...['RETIRED = 1', 'BELL + 1, the last', 'notify all'],
     ...['read a flag', 'compute the rest', 'write its sums', 'set its flag'],
     ...['add up', 'end'],
@@ -226,7 +234,7 @@ function modelOf(size: Size, chosen: Program) {
     'AWAKE + 1',
     ...look,
     ...['read CLAIM', 'claim'],
-    ...[...take, ...piece, ...finish],
+    ...[...take, ...piece, ...finish, ...stop],
     ...['spin', ...sleep, 'asleep'],
     ...['FAILED + share', 'gone'],
   ];
@@ -270,12 +278,9 @@ function modelOf(size: Size, chosen: Program) {
     const name = callerSteps[get(s, AT)] as string;
     const own = get(s, POOL);
     const isRetiring = name === 'BELL + 1, the last' || name === 'notify all';
-    for (const w of workers) {
-      if (get(s, w + IS) !== is('asleep') || get(s, blockAt(s, w + MY_BLOCK) + RETIRED) === 0)
-        continue;
-      if (!(isRetiring && get(s, w + MY_POOL) === own))
+    for (const w of workers)
+      if (get(s, w + IS) === is('asleep') && get(s, w + MY_POOL) !== own)
         throw new Wrong('a worker of a pool that is over sleeps for ever');
-    }
     if (own !== 0 && !isRetiring) checkPool(s, name, blockAt(s, BLOCK), team(s, own));
     // Whatever the workers do, or not, the caller alone comes to the end of its call.
     const passed: string[] = [];
@@ -320,6 +325,8 @@ function modelOf(size: Size, chosen: Program) {
     const next = s.slice();
     const block = blockAt(s, BLOCK);
     const index = get(s, INDEX);
+    /** In a call: the pool was given up. */
+    const isLate = get(s, block + RETIRED) !== 0;
     const go = (to: number): Step[] => {
       next[AT] = to;
       return [[`caller: ${name}`, next]];
@@ -394,7 +401,8 @@ function modelOf(size: Size, chosen: Program) {
       // isFinished
       case 'read DONE':
         next[MISSING] = pieces - get(s, COMPUTED) - get(s, block + DONE);
-        return go(next[MISSING] === 0 ? at('add up') : at('read FAILED'));
+        if (next[MISSING] !== 0) return advance();
+        return go(isLate ? at('RETIRED = 1') : at('add up'));
       case 'read FAILED': {
         const failed = get(s, block + FAILED);
         next[MISSING] = 0;
@@ -406,10 +414,13 @@ function modelOf(size: Size, chosen: Program) {
         again[MISSING] = 0;
         const ways: Step[] = [['caller: waits', again]];
         if (!chosen.hasDeadline) return ways;
-        next[LOST_PATIENCE] = 1;
-        next[AT] = at('RETIRED = 1');
+        if (isLate) next[block + NOT_AWAITED] = 1;
+        next[AT] = at(isLate || !chosen.waitsForLate ? 'RETIRED = 1' : 'RETIRED = 1, first');
         return [...ways, ['caller: loses patience', next]];
       }
+      case 'RETIRED = 1, first':
+        next[block + RETIRED] = 1;
+        return go(at('read DONE'));
 
       // lose, retire
       case 'RETIRED = 1':
@@ -440,11 +451,6 @@ function modelOf(size: Size, chosen: Program) {
         for (let i = 0; i < pieces; i++)
           if (get(s, sum(block, i)) !== get(s, JOB)) throw new Wrong('the total is wrong');
         if (get(s, RESULTS) !== allResults) throw new Wrong('a result is missing');
-        if (
-          !get(s, LOST_PATIENCE) &&
-          team(s, get(s, block + OWNER)).some((w) => !isGone(s, w) && get(s, w + MY_SHARE) > 0)
-        )
-          throw new Wrong('a worker is still at a piece, and nobody lost patience');
         next.fill(0, LEFT, POOLS);
         next[JOB] = get(s, JOB) + 1;
         return go(at('outside'));
@@ -555,7 +561,7 @@ function modelOf(size: Size, chosen: Program) {
     };
     const isOver = get(s, block + RETIRED) !== 0;
     const mayFail = get(s, FAULTS) < size.faults;
-    if (isOver) way('is terminated', is('gone'));
+    if (get(s, POOL) !== get(s, w + MY_POOL)) way('is terminated', is('gone'));
     else if (mayFail) way('ends', is('gone'))[FAULTS] = get(s, FAULTS) + 1;
     if (name === 'asleep') return ways;
     if (get(s, block + OWNER) !== get(s, w + MY_POOL))
@@ -572,7 +578,7 @@ function modelOf(size: Size, chosen: Program) {
     const index = get(s, w + MY_INDEX);
     const todo = get(s, w + MY_TODO);
     const advance = (): State => {
-      if (name === finish.at(-1)) return again();
+      if (name === finish.at(-1) || name === stop.at(-1)) return again();
       if (name !== piece.at(-1)) return go(following);
       if (todo === 1 && finish.length === 0) return again();
       const next = go(todo > 1 ? is(piece[0] as string) : following);
@@ -617,20 +623,24 @@ function modelOf(size: Size, chosen: Program) {
         advance()[w + MY_JOB] = get(s, block + ITS_JOB);
         break;
       case 'look at RETIRED':
-        if (isOver) again();
-        else advance();
+        if (!isOver) advance();
+        else if (stop.length > 0) go(is(stop[0] as string));
+        else again();
         break;
       case 'compute': {
         const job = get(s, w + MY_CLAIM);
         if (get(s, w + MY_JOB) !== job) throw new Wrong('a worker computes what it did not claim');
+        if (job !== get(s, JOB) && !get(s, block + NOT_AWAITED))
+          throw new Wrong('a worker writes results after the call');
         const next = advance();
         if (job === get(s, JOB)) next[RESULTS] = get(s, RESULTS) | (1 << index);
         if (isOver) next[w + LATE] = get(s, w + LATE) + 1;
         if (get(next, w + LATE) > 1) throw new Wrong('a worker begins a piece after RETIRED');
-        if (mayFail && !isOver) way('fails', is('FAILED + share'))[FAULTS] = get(s, FAULTS) + 1;
+        if (mayFail) way('fails', is('FAILED + share'))[FAULTS] = get(s, FAULTS) + 1;
         break;
       }
       case 'FAILED + share':
+      case 'FAILED + share, and goes on':
         count(FAILED);
         break;
       case 'write sums':
