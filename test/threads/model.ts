@@ -561,8 +561,19 @@ function modelOf(size: Size, chosen: Program) {
     };
     const isOver = get(s, block + RETIRED) !== 0;
     const mayFail = get(s, FAULTS) < size.faults;
-    if (get(s, POOL) !== get(s, w + MY_POOL)) way('is terminated', is('gone'));
-    else if (mayFail) way('ends', is('gone'))[FAULTS] = get(s, FAULTS) + 1;
+    /** What is not needed any more is 0, so that there are fewer states. */
+    const leave = (what: string): State => {
+      const next = way(what, is('gone'));
+      next.fill(0, w + MY_BELL, w + REPORTED);
+      return next;
+    };
+    if (get(s, POOL) !== get(s, w + MY_POOL)) leave('is terminated');
+    else if (mayFail) {
+      const next = leave('ends');
+      next[FAULTS] = get(s, FAULTS) + 1;
+      // The caller waits for that in vain.
+      next[w + MY_SHARE] = get(s, w + MY_SHARE);
+    }
     if (name === 'asleep') return ways;
     if (get(s, block + OWNER) !== get(s, w + MY_POOL))
       throw new Wrong('a worker uses memory that its pool has given back');
@@ -572,7 +583,7 @@ function modelOf(size: Size, chosen: Program) {
     /** To the top of the loop. */
     const again = (): State => {
       const next = go(top);
-      next.fill(0, w + MY_LEFT, w + REPORTED);
+      next.fill(0, w + MY_BELL, w + REPORTED);
       return next;
     };
     const index = get(s, w + MY_INDEX);
@@ -587,7 +598,7 @@ function modelOf(size: Size, chosen: Program) {
       return next;
     };
     const count = (word: number): void => {
-      const next = name === 'FAILED + share' ? go(is('gone')) : advance();
+      const next = name === 'FAILED + share' ? leave(name) : advance();
       if (name === 'DONE + share' && todo > 1) return;
       next[block + word] = get(s, block + word) + get(s, w + MY_SHARE);
       next[w + MY_SHARE] = 0;
@@ -601,7 +612,8 @@ function modelOf(size: Size, chosen: Program) {
         advance()[w + MY_BELL] = get(s, block + BELL);
         break;
       case 'read RETIRED':
-        go(isOver ? is('gone') : following);
+        if (isOver) leave(name);
+        else advance();
         break;
 
       // findPieces
@@ -663,7 +675,7 @@ function modelOf(size: Size, chosen: Program) {
         break;
       case 'wait': {
         const isSame = get(s, block + BELL) === get(s, w + MY_BELL) || !chosen.sleepCompares;
-        go(isSame ? is('asleep') : is('AWAKE + 1'));
+        go(isSame ? is('asleep') : is('AWAKE + 1'))[w + MY_BELL] = 0;
         break;
       }
       default:
