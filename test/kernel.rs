@@ -1,31 +1,37 @@
 //! The kernel with `[f32; 4]` for its lanes, natively and under Miri: every pass, shape and layout
 //! of operands against the textbook, and what is promised about bits, memory and edge values.
 
+#[path = "kernel/any.rs"]
+mod any;
 #[path = "kernel/case.rs"]
 mod case;
+#[path = "kernel/check.rs"]
+mod check;
 #[path = "kernel/exact.rs"]
 mod exact;
 #[path = "kernel/formula.rs"]
 mod formula;
+#[path = "kernel/numbers.rs"]
+mod numbers;
 #[path = "kernel/oracle.rs"]
 mod oracle;
 
-use std::fmt::Debug;
 use std::ptr::{NonNull, null, null_mut};
-use std::thread;
 
 use proptest::prelude::*;
-use proptest::{num, test_runner::RngSeed};
+use proptest::{collection, num, test_runner::RngSeed};
 use smooth_l1::job::{
     Job, Operand as JobOperand, count, ignore, layout, operand, result, shape, want,
 };
-use smooth_l1::kernel::{GRAD_EACH, LOSS, SUM_GRAD};
+use smooth_l1::kernel::{GRAD_EACH, SUM_GRAD};
 use smooth_l1::lanes::{LANES, Lanes};
-use smooth_l1::tiles::{LEAF, PIECE, STEP, UNROLL};
+use smooth_l1::tiles::{LEAF, PIECE, STEP};
 
-use case::{Case, Name, OUTPUTS, Operand, Outcome, Plan, Sides, WHOLE, bits_of, run, widened};
+use case::{Case, GRADIENTS, Name, Operand, Outcome, Plan, WHOLE, bits_of, run, widened};
+use check::{Trying, assert_close, assert_same, check};
 use formula::{Form, curvature, slope, value};
-use oracle::{Expected, Sum, expected};
+use numbers::{EDGES, Noise, signed_edges};
+use oracle::documented_sum;
 
 type Vector = [f32; LANES];
 
@@ -37,51 +43,10 @@ const LENGTHS: &[usize] =
     if IS_SLOW { &[0, 1, 18] } else { &[0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1023, 1024, 1025] };
 const ROW_LENGTHS: &[usize] =
     if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 8, 64, 1000, 1024, 1025] };
+const LONGEST: usize = if IS_SLOW { 40 } else { usize::MAX };
 const OFFSETS: &[usize] = if IS_SLOW { &[1] } else { &[0, 1, 2, 3] };
 
 // ---- data ---------------------------------------------------------------------------------------
-
-/// Numbers without a pattern, the same in every run.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let x = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x ^ (x >> 31)
-    }
-
-    fn float(&mut self, low: f32, high: f32) -> f32 {
-        low + (high - low) * (self.next() >> 40) as f32 / (1 << 24) as f32
-    }
-
-    fn floats(&mut self, n: usize, low: f32, high: f32) -> Vec<f32> {
-        (0..n).map(|_| self.float(low, high)).collect()
-    }
-
-    /// Weights: some of them 0, some negative.
-    fn weights(&mut self, n: usize) -> Vec<f32> {
-        (0..n).map(|_| self.float(-1.0, 2.0)).map(|x| if x.abs() < 0.2 { 0.0 } else { x }).collect()
-    }
-
-    /// A mask: half of it 0, the rest any other byte.
-    fn mask(&mut self, n: usize) -> Vec<u8> {
-        (0..n)
-            .map(|_| self.next())
-            .map(|x| if x & 1 == 0 { 0 } else { (x >> 8) as u8 | 1 })
-            .collect()
-    }
-
-    /// Weights of the two sides of 0, as quantiles have them.
-    fn sides(&mut self, n: usize) -> Vec<Sides> {
-        (0..n).map(|_| self.float(0.0, 1.0)).map(|tau| [1.0 - tau, tau]).collect()
-    }
-
-    fn thresholds(&mut self, n: usize) -> Vec<f32> {
-        const ODD: [f32; 3] = [0.0, f32::INFINITY, 1.0];
-        (0..n).map(|i| if i % 4 < 3 { self.float(0.3, 2.0) } else { ODD[i / 4 % 3] }).collect()
-    }
-}
 
 fn case(want: u32, n: usize) -> Case {
     let mut noise = Noise(n as u64);
@@ -92,12 +57,6 @@ fn case(want: u32, n: usize) -> Case {
     case.grad_scale = -1.5;
     case
 }
-
-/// The operands that can have one value for each element.
-const OPERANDS: [Name; 6] =
-    [Name::Input, Name::Target, Name::Inside, Name::Outside, Name::Upstream, Name::Direction];
-const GRADIENTS: [Name; 4] =
-    [Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
 /// What a pass wants and what it counts.
 const PASSES: [(u32, u32); 27] = [
@@ -294,60 +253,12 @@ const SHAPES: &[(&str, Reshape)] = &[
     ("directed", |case| case.direction = Operand::full(Noise(4).floats(case.len(), -1.0, 1.0))),
 ];
 
-// ---- comparison ---------------------------------------------------------------------------------
-
-/// Asserts that a result is as near as f32 arithmetic comes.
-fn assert_close(actual: f64, expected: Sum, tolerance: f64, what: &dyn Debug) {
-    let Sum { value, size } = expected;
-    let is_close = actual.is_nan() && value.is_nan()
-        || actual == f64::from(value as f32)
-        || (actual - value).abs() <= tolerance * size + 4.0 * f64::from(f32::from_bits(1));
-    assert!(is_close, "{what:?}: {actual:e}, expected {value:e}");
-}
-
-/// Says what was tried when a comparison fails.
-struct Trying<F: Fn() -> String>(F);
-
-impl<F: Fn() -> String> Drop for Trying<F> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("with {}", self.0());
-        }
-    }
-}
-
 fn about(name: &str, case: &Case) -> String {
     let Case { want, count, outputs, aliases, more_shape, .. } = case;
     let n = case.len();
     format!(
         "{name}: {n} elements, want {want}, count {count}, outputs {outputs:?}, aliases {aliases:?}, more shape {more_shape}"
     )
-}
-
-/// Runs a case and compares all that it leaves behind with the textbook.
-fn check(case: &Case, plan: &Plan) -> Outcome {
-    let outcome = run(case, plan);
-    let Expected { loss, count, row, outputs } = expected(case);
-    let has_count = case.want == 0 || case.want & LOSS != 0;
-    assert_close(outcome.loss, loss, 4e-6, &"loss");
-    assert_close(outcome.row, row, 1e-6, &"row");
-    assert_close(outcome.count, if has_count { count } else { Sum::default() }, 4e-6, &"count");
-    for ((actual, expected), name) in outcome.outputs.iter().zip(outputs).zip(OUTPUTS) {
-        assert_eq!(actual.len(), expected.len());
-        for (i, (&actual, expected)) in actual.iter().zip(expected).enumerate() {
-            assert_close(
-                actual.into(),
-                expected,
-                1e-6,
-                &(name, i, case.input.get(i), case.target.get(i)),
-            );
-        }
-    }
-    outcome
-}
-
-fn assert_same(actual: &Outcome, expected: &Outcome) {
-    assert_eq!(actual.bits(), expected.bits(), "{actual:?}\nis not\n{expected:?}");
 }
 
 // ---- every pass ---------------------------------------------------------------------------------
@@ -637,25 +548,6 @@ fn a_row_goes_on_from_call_to_call() {
 
 // ---- bits ---------------------------------------------------------------------------------------
 
-/// The documented order: lane `k` of vector `j` takes element `16 i + 4 j + k` of a leaf.
-fn documented_sum(terms: &[f32]) -> f64 {
-    let piece =
-        |terms: &[f32]| terms.chunks(LEAF).fold(0.0, |sum, leaf| sum + documented_leaf(leaf));
-    terms.chunks(PIECE).fold(0.0, |total, terms| total + piece(terms))
-}
-
-fn documented_leaf(terms: &[f32]) -> f64 {
-    let mut vectors = [[0.0_f32; LANES]; UNROLL];
-    for (i, term) in terms.iter().enumerate() {
-        vectors[i % STEP / LANES][i % LANES] += term;
-    }
-    let [a, b, c, d] = vectors.map(|lanes| {
-        let [a, b, c, d] = lanes.map(f64::from);
-        (a + b) + (c + d)
-    });
-    (a + b) + (c + d)
-}
-
 /// Residuals of so many sizes that a sum in any other order has other bits, in f64 too.
 fn wide_case(want: u32, n: usize) -> Case {
     let mut case = case(want, n);
@@ -730,7 +622,7 @@ fn the_last_elements_are_treated_as_if_zeros_followed() {
         }
         let n = case.len();
         let mut long = case.clone();
-        for name in OPERANDS {
+        for name in case::OPERANDS {
             if let Some(values) = long.full_size(name) {
                 let is_residual = name == Name::Input || name == Name::Target;
                 values.resize(n.next_multiple_of(STEP), if is_residual { 0.0 } else { 0.5 });
@@ -769,7 +661,7 @@ fn a_result_may_take_the_place_of_an_operand() {
 fn check_places(mut case: Case) {
     let apart = run(&case, &WHOLE);
     let operands: Vec<_> =
-        OPERANDS.into_iter().filter(|&name| case.full_size(name).is_some()).collect();
+        case::OPERANDS.into_iter().filter(|&name| case.full_size(name).is_some()).collect();
     for turn in 0..operands.len() {
         let places = operands.iter().copied().cycle().skip(turn).take(operands.len());
         // The sums of rows have a place of their own, and so has a result when operands run out.
@@ -783,31 +675,6 @@ fn check_places(mut case: Case) {
 }
 
 // ---- edge values --------------------------------------------------------------------------------
-
-/// Floats of every sort, without sign.
-const EDGES: [f32; 21] = [
-    0.0,
-    f32::from_bits(1),
-    f32::from_bits(2),
-    1e-40,
-    f32::from_bits(f32::MIN_POSITIVE.to_bits() - 1),
-    f32::MIN_POSITIVE,
-    1e-37,
-    1e-20,
-    0.1,
-    0.5,
-    1.0 - f32::EPSILON / 2.0,
-    1.0,
-    1.0 + f32::EPSILON,
-    3.0,
-    1e20,
-    f32::MAX / 2.0,
-    f32::from_bits(f32::MAX.to_bits() - 1),
-    f32::MAX,
-    f32::INFINITY,
-    f32::from_bits(0x7fc1_2345),
-    f32::from_bits(0x7f80_0001), // a signaling NaN
-];
 
 /// All pairs of edge values, with both signs.
 fn edge_case(want: u32) -> Case {
@@ -916,7 +783,7 @@ fn what_is_masked_does_not_matter() {
         tame.mask = Operand::full(Noise(6).mask(tame.len()));
         tame.direction = Operand::full(Noise(7).floats(tame.len(), -1.0, 1.0));
         let mut wild = tame.clone();
-        for name in OPERANDS {
+        for name in case::OPERANDS {
             let values = wild.full_size(name).expect("one for each element");
             for (x, &mask) in values.iter_mut().zip(&tame.mask.values) {
                 if mask == 0 {
@@ -979,39 +846,23 @@ fn config(cases: u32) -> ProptestConfig {
     }
 }
 
-fn any_job() -> impl Strategy<Value = Case> {
-    let n = 0..if IS_SLOW { 40_usize } else { 4 * LEAF };
-    let row_length = prop_oneof![1..20_usize, 1..1100_usize];
-    let bits = (any::<bool>(), any::<bool>(), 0..64_u32, 0..9_usize);
-    (0..SPREAD_PASSES.len(), n, row_length, 0..TURNS, bits).prop_map(
-        |(pass, n, row_length, turn, (accumulate, is_huber, more_shape, types))| {
-            let mut case = spread_case(SPREAD_PASSES[pass], n, row_length, turn);
-            if is_huber && case.want & want::BETA == 0 {
-                case.form = Form::Huber;
-            }
-            Case { accumulate, more_shape, ..case }.with_types([TYPES[types / 3], TYPES[types % 3]])
-        },
-    )
-}
-
-fn any_plan() -> impl Strategy<Value = Plan> {
-    let size = || prop_oneof![1..20_usize, 1..3 * LEAF, Just(usize::MAX)];
-    (0..4_usize, 0..3_usize, size(), size()).prop_map(|(offset, margin, stage, call)| Plan {
-        offset,
-        margin,
-        stage,
-        call,
-    })
+/// What the search of `npm run fuzz:kernel` has found to be worth a try.
+#[test]
+fn the_corpus_of_the_search_agrees_with_the_textbook() {
+    for line in include_str!("kernel/fuzz/corpus.txt").lines() {
+        let byte = |i| u8::from_str_radix(&line[i..i + 2], 16).expect("two hexadecimal digits");
+        let bytes: Vec<_> = (0..line.len()).step_by(2).map(byte).collect();
+        let _trying = Trying(|| format!("npm run fuzz:kernel -- --case {line}"));
+        any::check(&bytes, LONGEST);
+    }
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(config(1000))]
 
     #[test]
-    fn any_job_agrees_with_the_textbook(case in any_job(), plan in any_plan()) {
-        let whole = check(&case, &WHOLE);
-        let Outcome { outputs, row, .. } = check(&case, &plan);
-        assert_same(&Outcome { outputs, row, ..whole }, &whole);
+    fn any_job_agrees_with_the_textbook(bytes in collection::vec(any::<u8>(), 0..90)) {
+        any::check(&bytes, LONGEST);
     }
 }
 
@@ -1033,10 +884,6 @@ proptest! {
 }
 
 // ---- lanes --------------------------------------------------------------------------------------
-
-fn signed_edges() -> Vec<f32> {
-    EDGES.into_iter().flat_map(|x| [x, -x]).collect()
-}
 
 /// Vectors with every pair of edge values.
 fn vectors() -> impl Iterator<Item = (Vector, Vector)> {

@@ -4,6 +4,7 @@
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
+use std::slice;
 use std::sync::OnceLock;
 
 use smooth_l1::exact::{DIGITS, Exact};
@@ -81,6 +82,12 @@ pub const OUTPUTS: [Name; 6] = [
     Name::GradOutside,
     Name::RobustWeights,
 ];
+
+/// The operands that can have one value for each element.
+pub const OPERANDS: [Name; 6] =
+    [Name::Input, Name::Target, Name::Inside, Name::Outside, Name::Upstream, Name::Direction];
+pub const GRADIENTS: [Name; 4] =
+    [Name::GradInput, Name::GradTarget, Name::GradInside, Name::GradOutside];
 
 /// The weights of residuals below 0 and of all others.
 pub type Sides = [f32; 2];
@@ -308,9 +315,9 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
     // NaN in every tile, zeros among the bytes of the mask: what is read without having been written
     // shows in the results.
     unsafe {
-        for i in 0..size_of::<Work>() / size_of::<f32>() {
-            work.cast::<f32>().add(i).write(f32::NAN);
-        }
+        let len = size_of::<Work>() / size_of::<f32>();
+        slice::from_raw_parts_mut(work.cast::<MaybeUninit<f32>>(), len)
+            .fill(MaybeUninit::new(f32::NAN));
         // What a run leaves of its last piece is of no use to the next.
         let sum = || Sum { total: 0.0, before: f64::NAN, piece: f64::NAN };
         (*work).totals = Totals { loss: sum(), count: sum(), row: 0.0 };

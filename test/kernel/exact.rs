@@ -1,38 +1,15 @@
 //! Exact sums, against sums of integers.
 
-use smooth_l1::exact::{self, BLOCK, DIGITS, Exact, special};
+use smooth_l1::exact::{self, BLOCK, DIGITS, Exact};
 use smooth_l1::job::{count, want};
 use smooth_l1::lanes::LANES;
 use smooth_l1::tiles::{LEAF, STEP};
 
 use crate::case::{Name, OUTPUTS, Operand, Plan, WHOLE, run};
-use crate::{IS_SLOW, LENGTHS, Noise, SHAPES, Trying, about, case, some};
-
-/// The sum of values, from the mantissas of each power of two.
-fn reference(values: impl IntoIterator<Item = f32>) -> Exact {
-    let mut mantissas = [0i64; 278];
-    let mut specials = 0;
-    for value in values {
-        let bits = value.to_bits();
-        let (exponent, mantissa) = (bits >> 23 & 255, i64::from(bits & 0x7f_ffff));
-        let signed = |x: i64| if bits >> 31 == 0 { x } else { -x };
-        match exponent {
-            255 if value.is_nan() => specials |= special::NAN,
-            255 if value > 0.0 => specials |= special::INFINITY,
-            255 => specials |= special::MINUS_INFINITY,
-            0 => mantissas[0] += signed(mantissa),
-            _ => mantissas[exponent as usize - 1] += signed(mantissa | 1 << 23),
-        }
-    }
-    let mut digits = [0; DIGITS];
-    let mut carried = 0;
-    for bit in 0..32 * DIGITS {
-        carried += mantissas.get(bit).copied().unwrap_or(0);
-        digits[bit / 32] |= ((carried & 1) as u32) << (bit % 32);
-        carried >>= 1;
-    }
-    Exact { digits, specials }
-}
+use crate::check::Trying;
+use crate::numbers::Noise;
+use crate::oracle::exact_sum;
+use crate::{IS_SLOW, LENGTHS, SHAPES, about, case, some};
 
 const NOTHING: Exact = Exact { digits: [0; DIGITS], specials: 0 };
 
@@ -49,7 +26,7 @@ fn added(values: &[f32]) -> Exact {
 fn assert_exact(values: &[f32]) {
     let _trying =
         Trying(|| format!("{} values: {:?}", values.len(), &values[..values.len().min(40)]));
-    assert_eq!(added(values), reference(values.iter().copied()));
+    assert_eq!(added(values), exact_sum(values.iter().copied()));
 }
 
 /// Any float of these exponents, as they are stored.
@@ -184,7 +161,7 @@ fn every_exact_pass_adds_the_losses_that_are_stored() {
                 stored.outputs.push(Name::Out);
                 let stored = run(&stored, &WHOLE);
                 let losses = if wanted == want::NOTHING { &[] } else { stored.output(Name::Out) };
-                assert_eq!(outcome.exact_loss, reference(losses.iter().copied()));
+                assert_eq!(outcome.exact_loss, exact_sum(losses.iter().copied()));
                 for output in &case.outputs {
                     assert_eq!(outcome.output(*output), stored.output(*output));
                 }
@@ -193,7 +170,7 @@ fn every_exact_pass_adds_the_losses_that_are_stored() {
                 let weights = (0..n)
                     .filter(|&i| counted == count::EXACT_WEIGHTS && case.counts(i))
                     .map(|i| case.outside.at(i, case.row_length));
-                assert_eq!(outcome.exact_count, reference(weights));
+                assert_eq!(outcome.exact_count, exact_sum(weights));
                 if counted == count::EXACT_WEIGHTS {
                     assert_eq!(outcome.count, 0.0);
                 }
@@ -217,6 +194,6 @@ fn the_weights_of_rows_and_columns_are_added_exactly() {
     for layout in [smooth_l1::job::layout::ROW, smooth_l1::job::layout::COLUMN] {
         case.outside = Operand { layout, values: Noise(5).floats(206, -1.0, 1.0) };
         let weights = (0..1030).map(|i| case.outside.at(i, case.row_length));
-        assert_eq!(run(&case, &WHOLE).exact_count, reference(weights));
+        assert_eq!(run(&case, &WHOLE).exact_count, exact_sum(weights));
     }
 }
