@@ -8,6 +8,7 @@
 #   ./build.sh scale   that, then its tests with Ray and Spark, and ruff; skipped where there is no Python
 #   ./build.sh miri    the Rust tests under Miri, which looks for undefined behaviour
 #   ./build.sh asan    the Rust tests with AddressSanitizer
+#   ./build.sh fuzz    builds what npm run fuzz:kernel runs
 #   ./build.sh exhaustive [--threads N]
 #                      all 2^32 residuals at chosen thresholds
 #   ./build.sh mutants [OPTIONS of cargo-mutants]
@@ -27,6 +28,7 @@ WASM_BINDGEN=0.2.127 # the version of the crate in Cargo.toml
 RUST=86              # Rust 1.86 is the oldest that wasm-bindgen-cli takes
 NODE=20.19
 CARGO_MUTANTS=27.1.0
+CARGO_FUZZ=0.13.2
 CARGO_DENY=0.20.2 # takes Rust 1.88, which only audits need
 PYTHON=3.11 # what the newest NumPy takes; the package itself takes 3.10
 TARGET=wasm32-unknown-unknown
@@ -40,8 +42,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 
 task=${1:-build}
 case $task in
-build | test | lint | wheel | scale | miri | asan | exhaustive | mutants | verify | audit) ;;
-*) fail "'$task' is not a task: give none, test, lint, wheel, scale, miri, asan, exhaustive, mutants, verify or audit" ;;
+build | test | lint | wheel | scale | miri | asan | fuzz | exhaustive | mutants | verify | audit) ;;
+*) fail "'$task' is not a task: give none, test, lint, wheel, scale, miri, asan, fuzz, exhaustive, mutants, verify or audit" ;;
 esac
 cache=${SMOOTH_L1_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set: set SMOOTH_L1_CACHE}/.cache}/smooth-l1}
 mkdir -p "$cache" || fail "cannot write to $cache: set SMOOTH_L1_CACHE to another directory"
@@ -518,6 +520,20 @@ run_asan() {
     --target "$(rustc +nightly -vV | sed -n 's/^host: //p')"
 }
 
+run_fuzz() {
+  local out=target/fuzz-kernel
+  setup_npm
+  setup_rust
+  cargo +nightly --version >/dev/null 2>&1 || fail "there is no nightly Rust here: rustup toolchain install nightly"
+  setup_tool cargo-fuzz $CARGO_FUZZ cargo-fuzz
+  [ ! -d "$cache/build" ] || locked rm -rf "$cache/build"
+  cargo fetch --locked --quiet --manifest-path test/kernel/fuzz/Cargo.toml
+  # no-trace-compares: a job has no number to be guessed, and looking for them takes most of the time.
+  step "building the search, with AddressSanitizer" "" \
+    cargo +nightly fuzz build --no-trace-compares --fuzz-dir test/kernel/fuzz --target-dir $out kernel
+  ln -sf "$(rustc +nightly -vV | sed -n 's/^host: //p')/release/kernel" $out/kernel
+}
+
 run_exhaustive() {
   setup_rust
   # For this processor: twice as fast, with the same bits, since Rust fuses no operations.
@@ -577,7 +593,7 @@ run_audit() {
 }
 
 case $task in
-miri | asan)
+miri | asan | fuzz)
   "run_$task"
   exit
   ;;
