@@ -120,6 +120,21 @@ describe.each(backends)('%s', (_, smooth) => {
     for (const array of [target, input]) smooth.free(array);
   });
 
+  test('a sum half way between two numbers goes to the even one, and beside it to the nearer', () => {
+    const half = 2 ** -53;
+    for (const [values, right] of [
+      [[1, half], 1],
+      [[1, half, 2 ** -149], 1 + 2 * half],
+      [[1, half - 2 ** -77, 2 ** -77 - 2 ** -85, 2 ** -149], 1],
+      [[1, 2 * half, half], 1 + 4 * half],
+    ] as const)
+      for (const weight of [1, -1]) {
+        const options = { weight, reduction: 'sum', sum: 'exact' } as const;
+        const target = new Float32Array(values.length);
+        expect(smooth.l1Loss(Float32Array.from(values), target, options)).toBe(weight * right);
+      }
+  });
+
   test('NaN and infinities of both signs', () => {
     const input = smooth.float32([1, Infinity, 2, NaN, 3, Infinity]);
     const target = smooth.float32(6);
