@@ -8,12 +8,16 @@ vi.setConfig({ testTimeout: 300_000 });
 const small: Size = { workers: 1, pieces: 4, jobs: 2, pools: 1, cores: 2, faults: 1 };
 const pair: Size = { workers: 2, pieces: 2, jobs: 1, pools: 1, cores: 3, faults: 1 };
 
+const withOrders: Size = { ...small, pieces: 2, orders: 1 };
+
 const sizes: [string, Size][] = [
   ['one worker, four pieces, two calls', small],
   ['one worker, and another pool after the first', { ...small, pieces: 1, pools: 2 }],
   ['two workers, two calls', { ...pair, jobs: 2 }],
   ['two workers, four pieces, one call', { ...pair, pieces: 4 }],
   ['two workers that fail both', { ...pair, faults: 2 }],
+  ['one worker, and orders', withOrders],
+  ['two workers, and orders', { ...pair, pieces: 1, orders: 1, faults: 0 }],
   ['more threads than cores', { ...pair, jobs: 2, cores: 2, faults: 0 }],
 ];
 
@@ -33,7 +37,7 @@ const moved = (steps: readonly string[], step: string, before: string): string[]
 };
 const without = (steps: readonly string[], step: string): string[] =>
   steps.filter((other) => other !== step);
-const { publish, look, take, piece, sleep } = program;
+const { publish, tell, look, take, piece, sleep } = program;
 
 const mistakes: [string, Partial<Program>, string, Size?][] = [
   ['a worker sleeps without comparing BELL', { sleepCompares: false }, 'a wake-up is lost'],
@@ -122,6 +126,24 @@ const mistakes: [string, Partial<Program>, string, Size?][] = [
     { keepsMemory: false },
     'a worker uses memory that its pool has given back',
     { ...small, pools: 2 },
+  ],
+  [
+    'ORDERS is read before BELL',
+    { look: moved(look, 'read ORDERS', 'read BELL') },
+    'a worker sleeps, and there are orders for it',
+    withOrders,
+  ],
+  [
+    'BELL rings before ORDERS has changed',
+    { tell: moved(tell, 'BELL + 1, for orders', 'ORDERS + 1') },
+    'a worker sleeps, and there are orders for it',
+    withOrders,
+  ],
+  [
+    'a place is used before all workers know it',
+    { awaitsAnswers: false },
+    'a worker does not know the place of its job',
+    withOrders,
   ],
   ['the caller is patient', { hasDeadline: false }, 'the caller waits for ever'],
 ];

@@ -8,13 +8,18 @@
 //
 // The memory of the model is sequentially consistent. That is enough, since the search looks for
 // data races too: without any, JavaScript's memory model allows nothing else.
-import { AWAKE, BELL, CLAIM, DONE, FAILED, RETIRED } from '../../ts/control.ts';
+import { AWAKE, BELL, CLAIM, DONE, FAILED, ORDERS, PLACE, RETIRED } from '../../ts/control.ts';
 
 /** The steps whose order is of the essence. Each list ends where the next thing begins. */
 export interface Program {
   /** The caller gives a job to the workers; then it claims pieces itself. */
   readonly publish: readonly string[];
-  /** A worker looks for pieces: these, then the claim; where there are none, `spin` and `sleep`. */
+  /** The caller sends all workers orders that have another place. */
+  readonly tell: readonly string[];
+  /**
+   * A worker looks for pieces: these, then the claim; where there are none, `spin` and `sleep`. At new
+   * orders, `obey`.
+   */
   readonly look: readonly string[];
   /** With a share claimed; then come its pieces. */
   readonly take: readonly string[];
@@ -25,6 +30,7 @@ export interface Program {
   /** At RETIRED, in place of its next piece. */
   readonly stop: readonly string[];
   readonly sleep: readonly string[];
+  readonly obey: readonly string[];
   /** A claim compares CLAIM with what it has read, and sleeping compares BELL with it. */
   readonly claimCompares: boolean;
   readonly sleepCompares: boolean;
@@ -32,6 +38,8 @@ export interface Program {
   readonly waitsForOthers: boolean;
   /** When the caller has given up, it waits until nobody is at a piece. */
   readonly waitsForLate: boolean;
+  /** A job is in a place that all workers have said that they know. */
+  readonly awaitsAnswers: boolean;
   /** The memory of a pool is kept until its workers are gone. */
   readonly keepsMemory: boolean;
   /** Patience ends. */
@@ -49,16 +57,19 @@ export const program: Program = {
     'read AWAKE',
     'notify',
   ],
-  look: ['read BELL', 'read RETIRED'],
+  tell: ['ORDERS + 1', 'BELL + 1, for orders', 'notify all, for orders'],
+  look: ['read BELL', 'read RETIRED', 'read ORDERS'],
   take: ['read the job'],
   piece: ['look at RETIRED', 'compute', 'write sums', 'set flag'],
   finish: ['DONE + share'],
   stop: ['FAILED + share, and goes on'],
   sleep: ['AWAKE - 1', 'wait'],
+  obey: ['AWAKE - 1, for orders', 'answer'],
   claimCompares: true,
   sleepCompares: true,
   waitsForOthers: true,
   waitsForLate: true,
+  awaitsAnswers: true,
   keepsMemory: true,
   hasDeadline: true,
 };
@@ -75,6 +86,8 @@ export interface Size {
   readonly cores: number;
   /** Workers that end or fail. */
   readonly faults: number;
+  /** Orders that a pool is sent after its first ones. */
+  readonly orders?: number;
 }
 
 export interface Outcome {
@@ -90,18 +103,18 @@ type Step = [name: string, next: State];
 
 // ---- what a state consists of -----------------------------------------------------------------
 /** The caller: the step it is at, and its variables. Pools and jobs count from 1; 0 is none. */
-const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, TODO, MISSING, RINGS, THEN] = [
-  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
+const [AT, JOB, POOL, BLOCK, LEFT, ASLEEP, COMPUTED, INDEX, TODO, MISSING, RINGS, THEN, HERE] = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
 ];
 /** What only the search knows: claimed pieces and results there are, as bits; and so on. */
-const [CLAIMED, RESULTS, POOLS, FAULTS] = [12, 13, 14, 15];
-const CALLER = 16;
+const [CLAIMED, RESULTS, POOLS, FAULTS] = [13, 14, 15, 16];
+const CALLER = 17;
 
 /** The block of a pool: its words as in ts/control.ts, and three more; then the flags and the sums. */
 const [OWNER, ITS_JOB] = [5, 6];
 /** What only the search knows: the caller has not waited until nobody was at a piece. */
 const NOT_AWAITED = 7;
-const WORDS = 10;
+const WORDS = 12;
 
 /** A worker: the step it is at, where it belongs, and its variables. */
 const [IS, MY_POOL, MY_BLOCK, MY_BELL, MY_LEFT, MY_INDEX, MY_TODO, MY_JOB] = [
@@ -112,7 +125,9 @@ const [IS, MY_POOL, MY_BLOCK, MY_BELL, MY_LEFT, MY_INDEX, MY_TODO, MY_JOB] = [
  * begun too late, whether its end is known.
  */
 const [MY_CLAIM, MY_SHARE, LATE, REPORTED] = [8, 9, 10, 11];
-const WORKER = 12;
+/** Orders after the first ones: each brings a place, by its number. */
+const RECEIVED = 12;
+const WORKER = 13;
 
 /** How many pieces a claim takes; more than in ts/control.ts, so that few pieces show what may happen. */
 const shareOf = (left: number): number => Math.ceil(left / 2);
@@ -215,7 +230,10 @@ function keyOf(state: State): string {
 // ---- the model --------------------------------------------------------------------------------
 function modelOf(size: Size, chosen: Program) {
   const { pieces, jobs } = size;
-  const { publish, look, take, piece, finish, stop, sleep } = chosen;
+  const { publish, tell, take, piece, finish, stop, sleep, obey } = chosen;
+  const { orders = 0 } = size;
+  // A word that never changes makes no difference, and a step to read it many states.
+  const look = chosen.look.filter((step) => step !== 'read ORDERS' || orders > 0);
   const wanted = Math.min(size.workers + 1, size.cores) - 1;
   const allResults = 2 ** pieces - 1;
   /** The first pieces, which the caller keeps for itself. */
@@ -229,6 +247,7 @@ function modelOf(size: Size, chosen: Program) {
     ...['RETIRED = 1', 'BELL + 1, the last', 'notify all'],
     ...['read a flag', 'compute the rest', 'write its sums', 'set its flag'],
     ...['add up', 'end'],
+    ...tell,
   ];
   const workerSteps = [
     'AWAKE + 1',
@@ -236,6 +255,7 @@ function modelOf(size: Size, chosen: Program) {
     ...['read CLAIM', 'claim'],
     ...[...take, ...piece, ...finish, ...stop],
     ...['spin', ...sleep, 'asleep'],
+    ...obey,
     ...['FAILED + share', 'gone'],
   ];
   const at = placesOf(callerSteps);
@@ -299,6 +319,10 @@ function modelOf(size: Size, chosen: Program) {
   function checkPool(s: State, name: string, block: number, own: number[]): void {
     const count = (...names: string[]): number =>
       own.filter((w) => names.includes(workerSteps[get(s, w + IS)] as string)).length;
+    const isUnread = (w: number): boolean =>
+      get(s, w + IS) === is('asleep') && get(s, w + RECEIVED) !== get(s, block + ORDERS);
+    if (!tell.includes(name) && own.some(isUnread))
+      throw new Wrong('a worker sleeps, and there are orders for it');
     const isCalled = get(s, AT) > publish.length && get(s, AT) <= at('read FAILED');
     const lost = count('gone');
     const mayStay = size.workers - wanted + lost;
@@ -342,6 +366,7 @@ function modelOf(size: Size, chosen: Program) {
       // runTogether
       case 'write the job':
         next[block + ITS_JOB] = get(s, JOB);
+        next[block + PLACE] = get(s, HERE);
         return advance();
       case 'clear the flags':
         next.fill(0, flag(block, 0), flag(block, pieces));
@@ -362,7 +387,7 @@ function modelOf(size: Size, chosen: Program) {
         const sleepers = team(s, get(s, POOL)).filter((w) => get(s, w + IS) === is('asleep'));
         return choices(sleepers, get(s, ASLEEP)).map((woken) => {
           const then = next.slice();
-          for (const w of woken) then[w + IS] = is('AWAKE + 1');
+          wake(then, woken);
           then[ASLEEP] = 0;
           then[TODO] = kept;
           then[AT] = at(kept > 0 ? 'compute' : 'read CLAIM');
@@ -422,6 +447,17 @@ function modelOf(size: Size, chosen: Program) {
         next[block + RETIRED] = 1;
         return go(at('read DONE'));
 
+      // tell
+      case 'ORDERS + 1':
+        next[block + ORDERS] = get(s, block + ORDERS) + 1;
+        return advance();
+      case 'BELL + 1, for orders':
+        next[block + BELL] = get(s, block + BELL) + 1;
+        return advance();
+      case 'notify all, for orders':
+        wake(next, team(s, get(s, POOL)));
+        return go(at('outside'));
+
       // lose, retire
       case 'RETIRED = 1':
         next[block + RETIRED] = 1;
@@ -430,8 +466,7 @@ function modelOf(size: Size, chosen: Program) {
         next[block + BELL] = get(s, block + BELL) + 1;
         return advance();
       case 'notify all':
-        for (const w of team(s, get(s, POOL)))
-          if (get(s, w + IS) === is('asleep')) next[w + IS] = is('AWAKE + 1');
+        wake(next, team(s, get(s, POOL)));
         next[POOL] = 0;
         if (!chosen.keepsMemory) next[block + OWNER] = 0;
         release(next);
@@ -457,6 +492,10 @@ function modelOf(size: Size, chosen: Program) {
       default:
         throw new Error(name);
     }
+  }
+
+  function wake(s: State, sleepers: number[]): void {
+    for (const w of sleepers) if (get(s, w + IS) === is('asleep')) s[w + IS] = is('AWAKE + 1');
   }
 
   /** Workers of a pool are all alike: one order of them stands for all. */
@@ -495,13 +534,22 @@ function modelOf(size: Size, chosen: Program) {
         if (get(s, POOL)) retire(next, 'end');
         else next[AT] = at('end');
       });
-    else if (get(s, POOL))
-      for (const rings of [0, 1])
-        way(rings ? 'calls' : 'calls those that are awake', (next) => {
-          next[RINGS] = rings;
-          next[AT] = at(publish[0] as string);
+    else if (get(s, POOL)) {
+      const sent = get(s, blockAt(s, BLOCK) + ORDERS);
+      const answers = team(s, get(s, POOL)).map((w) => get(s, w + RECEIVED));
+      const known = chosen.awaitsAnswers ? Math.min(...answers) : sent;
+      for (let here = 0; here <= known; here++)
+        for (const rings of [0, 1])
+          way(rings ? 'calls' : 'calls those that are awake', (next) => {
+            next[HERE] = here;
+            next[RINGS] = rings;
+            next[AT] = at(publish[0] as string);
+          });
+      if (sent < orders)
+        way('has orders', (next) => {
+          next[AT] = at(tell[0] as string);
         });
-    else {
+    } else {
       way('calls, alone', (next) => {
         next[JOB] = get(s, JOB) + 1;
       });
@@ -616,6 +664,17 @@ function modelOf(size: Size, chosen: Program) {
         else advance();
         break;
 
+      case 'read ORDERS':
+        if (get(s, block + ORDERS) === get(s, w + RECEIVED)) advance();
+        else go(is(obey[0] as string))[w + MY_BELL] = 0;
+        break;
+      case 'AWAKE - 1, for orders':
+        advance()[block + AWAKE] = get(s, block + AWAKE) - 1;
+        break;
+      case 'answer':
+        go(is('AWAKE + 1'))[w + RECEIVED] = get(s, w + RECEIVED) + 1;
+        break;
+
       // findPieces
       case 'read CLAIM':
         go(get(s, block + CLAIM) > 0 ? following : is('spin'))[w + MY_LEFT] = get(s, block + CLAIM);
@@ -641,6 +700,8 @@ function modelOf(size: Size, chosen: Program) {
         break;
       case 'compute': {
         const job = get(s, w + MY_CLAIM);
+        if (get(s, block + PLACE) > get(s, w + RECEIVED))
+          throw new Wrong('a worker does not know the place of its job');
         if (get(s, w + MY_JOB) !== job) throw new Wrong('a worker computes what it did not claim');
         if (job !== get(s, JOB) && !get(s, block + NOT_AWAITED))
           throw new Wrong('a worker writes results after the call');
