@@ -88,11 +88,11 @@ export class Job {
   /** Points to the arrays of a call, and to those alone of its results that are wanted. */
   point(wanted: number): void {
     if (this.#pointed === wanted) return;
-    this.#pointFrom(wanted, 0, 0);
+    this.window(wanted, 0, 0);
     this.#pointed = wanted;
   }
 
-  /** Moves on: from now on, pointers point to this element and this row. */
+  /** Moves on: until the next call of `point`, pointers point to this element and this row. */
   window(wanted: number, element: number, row: number): void {
     this.#moveTo(element, row, (this.#plan as Plan).rowLength);
     this.#pointFrom(wanted, element, row);
@@ -109,6 +109,8 @@ export class Job {
 
   #moveTo(element: number, row: number, rowLength: number): void {
     const { u32 } = this.#views;
+    // A call that ends in the middle leaves nothing that the next one takes for its own.
+    this.#pointed = -1;
     u32[this.#word + field.origin] = element;
     u32[this.#word + field.row_origin] = row;
     u32[this.#word + field.row_length] = rowLength;
