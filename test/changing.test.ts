@@ -351,6 +351,26 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
     expect(bytes(() => loss.backward(1, x, y, { out }))).toBe(byNumber);
   });
 
+  test('a call that is refused leaves no array behind', () => {
+    const [x, y, out] = [smooth.float32([3, 1, 0.5, 3]), smooth.float32(4), smooth.float32(4)];
+    const own = smooth.float32([1, 2]);
+    const rows = { rowLength: 2, reduction: 'rowMeans', accumulate: true } as const;
+    const losses = (beta: Float32Array, more = {}) =>
+      smooth.smoothL1Loss(x, y, { beta, rowLength: 2, ...more });
+    const gradients = (upstream: Float32Array, more = {}) =>
+      smooth.l1LossBackward(upstream, x, y, { ...rows, ...more });
+    const expected = losses(f32(1, 2));
+    for (const array of [own, own.subarray(0)]) {
+      // Others take their turn with the same jobs.
+      for (let i = 0; i < 16; i++) new smooth.L1Loss().forward(x, y);
+      expect(thrown(() => losses(f32(4, 0), { out }))).toMatch('out has a use only with');
+      expect(losses(array)).toBe(expected);
+      expect(thrown(() => gradients(f32(4, 0)))).toMatch('give out');
+      expect(gradients(array, { out: out.fill(0) })).toEqual(f32(0.5, 0.5, 1, 1));
+    }
+    for (const array of [x, y, out, own]) smooth.free(array);
+  });
+
   test('a mask of each element after one by column, whose rows are longer than a piece', () => {
     const [rowLength, rows] = [70_000, 2];
     const n = rowLength * rows;

@@ -267,7 +267,9 @@ export class Binding {
   /** Lets go of the arrays that the kernel did not make, unless the call is remembered. */
   end(): void {
     if (this.#released >= 0) return;
-    for (const bound of this.list) {
+    // A call that was refused early has taken arrays that are in no list.
+    const taken = this.#listed === this.#taken ? this.list : this.bounds;
+    for (const bound of taken) {
       bound.array = undefined;
       bound.buffer = undefined;
     }
