@@ -67,7 +67,7 @@ export type ColumnMask =
   | { perColumn: ColumnMaskValues };
 
 /** The options of `smooth-l1`, of which weights and masks may be columns. */
-export interface ColumnOptions<R extends Reduction = Reduction>
+export interface ColumnOptions<R extends Reduction | undefined = Reduction | undefined>
   extends Omit<LossOptions, 'reduction' | 'insideWeights' | 'outsideWeights' | 'weight' | 'mask'> {
   /** Default `"mean"`. */
   reduction?: R | undefined;
@@ -85,7 +85,8 @@ type MaybeArray = Float32Array | undefined;
 
 /** A loss of columns. `T` are the options of its threshold. */
 export type ColumnLossFunction<T> = <
-  R extends Reduction = 'mean',
+  _None extends never = never,
+  R extends Reduction | undefined = undefined,
   Out extends MaybeArray = undefined,
 >(
   input: ColumnInput,
@@ -103,7 +104,8 @@ export type ColumnBackwardFunction<T> = <Out extends MaybeArray = undefined>(
 
 /** A loss of columns and its gradient in one pass. */
 export type ColumnWithGradFunction<T> = <
-  R extends Reduction = 'mean',
+  _None extends never = never,
+  R extends Reduction | undefined = undefined,
   Out extends MaybeArray = undefined,
 >(
   input: ColumnInput,

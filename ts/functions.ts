@@ -22,8 +22,12 @@ import { Plan, Plans } from './plan.ts';
 
 type MaybeArray = Float32Array | undefined;
 
-/** A loss. `T` are the options of its threshold. */
+/**
+ * A loss. `T` are the options of its threshold. Type arguments are inferred: a call that gave one, `_None`, could
+ * promise an array while its options do not ask for one.
+ */
 export type LossFunction<T> = <
+  _None extends never = never,
   R extends Reduction | undefined = undefined,
   Out extends MaybeArray = undefined,
 >(
@@ -42,6 +46,7 @@ export type BackwardFunction<T> = <Out extends MaybeArray = undefined>(
 
 /** A loss and its gradient in one pass. */
 export type WithGradFunction<T> = <
+  _None extends never = never,
   R extends Reduction | undefined = undefined,
   Out extends MaybeArray = undefined,
 >(
@@ -216,6 +221,13 @@ export function thresholdGrad<T>(loss: Loss, fn: string): ThresholdGradFunction<
 
 /** Options of one call of a loss object, on top of those that the object was made with. */
 export type CallOptions = Omit<LossOptions, 'reduction'>;
+
+/** What a loss object is made of: options `O`, which must be there where `R` promises an array. */
+export type ObjectOptions<R extends Reduction | undefined, O> = undefined extends R
+  ? [options?: O]
+  : [R] extends ['mean' | 'sum']
+    ? [options?: O]
+    : [options: O & { reduction: R }];
 
 /** What a loss object was made of. */
 interface Parts {

@@ -17,6 +17,7 @@ export type {
   DoubleBackwardFunction,
   HessianFunction,
   LossFunction,
+  ObjectOptions,
   ThresholdGradFunction,
   WithGradFunction,
 } from './functions.ts';

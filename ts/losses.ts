@@ -10,6 +10,7 @@ import {
   hessian,
   type LossFunction,
   LossObject,
+  type ObjectOptions,
   type ThresholdGradFunction,
   thresholdGrad,
   type WithGradFunction,
@@ -436,8 +437,8 @@ export function l1LossOf(pairs: Pairs, options?: StreamOptions & NoThreshold): P
  * ```
  */
 export class SmoothL1Loss<R extends Reduction | undefined = undefined> extends LossObject<R> {
-  constructor(options?: SmoothL1Options<R>) {
-    super('SmoothL1Loss', SMOOTH_L1, options);
+  constructor(...options: ObjectOptions<R, SmoothL1Options<R>>) {
+    super('SmoothL1Loss', SMOOTH_L1, options[0]);
   }
 }
 
@@ -451,8 +452,8 @@ export class SmoothL1Loss<R extends Reduction | undefined = undefined> extends L
  * ```
  */
 export class HuberLoss<R extends Reduction | undefined = undefined> extends LossObject<R> {
-  constructor(options?: HuberOptions<R>) {
-    super('HuberLoss', HUBER, options);
+  constructor(...options: ObjectOptions<R, HuberOptions<R>>) {
+    super('HuberLoss', HUBER, options[0]);
   }
 }
 
@@ -466,8 +467,8 @@ export class HuberLoss<R extends Reduction | undefined = undefined> extends Loss
  * ```
  */
 export class L1Loss<R extends Reduction | undefined = undefined> extends LossObject<R> {
-  constructor(options?: LossOptions<R>) {
-    super('L1Loss', L1, options);
+  constructor(...options: ObjectOptions<R, LossOptions<R>>) {
+    super('L1Loss', L1, options[0]);
   }
 }
 
@@ -482,7 +483,7 @@ export class L1Loss<R extends Reduction | undefined = undefined> extends LossObj
  * ```
  */
 export class QuantileHuberLoss<R extends Reduction | undefined = undefined> extends LossObject<R> {
-  constructor(options?: QuantileHuberOptions<R>) {
-    super('QuantileHuberLoss', QUANTILE_HUBER, options);
+  constructor(...options: ObjectOptions<R, QuantileHuberOptions<R>>) {
+    super('QuantileHuberLoss', QUANTILE_HUBER, options[0]);
   }
 }

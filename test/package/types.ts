@@ -65,6 +65,22 @@ exactly<NewArray>()(l1Loss(x, y, { reduction: 'columns', rowLength: 2 }));
 exactly<number>()(new L1Loss({ reduction: undefined }).forward(x, y));
 declare const reduction: Reduction;
 exactly<number | NewArray>()(l1Loss(x, y, { reduction }));
+declare const maybe: Reduction | undefined;
+exactly<number | NewArray>()(l1Loss(x, y, { reduction: maybe }));
+// A type argument alone says nothing to a function, which would return a number.
+// @ts-expect-error
+smoothL1Loss<'none'>(x, y);
+// @ts-expect-error
+huberLoss<'none'>(x, y, { delta: 2 });
+// @ts-expect-error
+l1LossWithGrad<'rows'>(x, y, x, { rowLength: 2 });
+// @ts-expect-error
+new HuberLoss<'none'>();
+// @ts-expect-error
+new SmoothL1Loss<'none'>({ beta: 2 });
+exactly<NewArray>()(new HuberLoss<'none'>({ reduction: 'none' }).forward(x, y));
+exactly<number>()(new HuberLoss<'sum'>({ reduction: 'sum' }).forward(x, y));
+exactly<number | NewArray>()(new L1Loss({ reduction }).forward(x, y));
 
 exactly<NewArray>()(smoothL1LossBackward(1, x, y));
 // Inputs may have 16 bits, results not.
