@@ -4,9 +4,12 @@ import fc from 'fast-check';
 import type { Call } from './calls.ts';
 import type { Form, Layout } from './oracle.ts';
 
-/** Lengths around the vector, the iteration, the leaf and the piece. */
+/** Lengths around the vector, the iteration and the leaf. */
 export const SHORT = [0, 1, 3, 4, 5, 15, 16, 17, 31, 32, 33, 1023, 1024, 1025, 2047, 2048, 2049];
-export const LONG = [8191, 8192, 8193, 65535, 65536, 65537, 131073];
+/** Lengths around the piece. */
+export const LONG = [8191, 8192, 8193, 24577];
+/** Lengths that threads share. */
+export const SHARED = [65535, 65536, 65537, 131073];
 
 /** Zeros, ones, subnormals, the smallest, the largest, infinities, and several NaN. */
 const SPECIAL = [
@@ -93,13 +96,9 @@ export function pair(style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<C
 
 const layout = fc.constantFrom('none', 'none', 'number', 'full', 'perRow', 'perColumn');
 
-/** A call with options that go together, all but means of rows, sums of columns and folded gradients. */
+/** A call with options that go together. */
 export const call = (style: Style, length: fc.Arbitrary<number>): fc.Arbitrary<Call> =>
-  drawn(style, length).map((drawn) => {
-    const isOther = drawn.reduction === 'rowMeans' || drawn.reduction === 'columns';
-    const reduction = isOther ? 'rows' : drawn.reduction;
-    return callOf(style, { ...drawn, reduction, foldsGradients: false });
-  });
+  drawn(style, length).map((drawn) => callOf(style, drawn));
 
 export type Drawn = ReturnType<typeof drawn> extends fc.Arbitrary<infer T> ? T : never;
 

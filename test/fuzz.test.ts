@@ -24,6 +24,7 @@ import {
   type Drawn,
   drawn,
   LONG,
+  SHARED,
   type Style,
   shortLength,
   tame,
@@ -61,7 +62,7 @@ const someNames = (names: readonly string[]) => fc.shuffledSubarray([...names]);
 const length = (isLong: boolean) =>
   fc.oneof(
     { weight: isLong ? 1 : 60, arbitrary: shortLength },
-    { weight: 1, arbitrary: fc.constantFrom(...LONG) },
+    { weight: 1, arbitrary: fc.constantFrom(...LONG, ...SHARED) },
   );
 
 const anyCase: fc.Arbitrary<Case> = fc
