@@ -158,7 +158,7 @@ fn decode(bytes: &[u8], longest: usize) -> (Case, Plan) {
     if want & (want::BETA | want::DELTA) == 0 && bytes.bit() {
         case.form = Form::Huber;
     }
-    case.row_length = bytes.near(&[1, 4, 8, 16, 64, BLOCK, LEAF, 2 * LEAF]).max(1);
+    case.row_length = bytes.near(&[1, 4, 8, 16, 64, BLOCK, LEAF, 2 * LEAF]).clamp(1, longest);
     let row_length = case.row_length;
 
     let len_of = |layout| match layout {
