@@ -188,6 +188,25 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(smooth.l1LossBackward(1, input, target, { ...zero, scale })).toEqual(f32(0, 0, 4, 4));
   });
 
+  test('accumulate adds to gradients, nothing where nothing counts, and replaces losses', () => {
+    const [input, target] = [f32(3, 4, 0.5, 0.25), f32(0, 0, 0, 0)];
+    const [out, gradInput, gradInsideWeights] = [f32(7, 7), f32(1, 1, 1, 1), f32(-0, 2)];
+    const columns = { rowLength: 2, reduction: 'columns', accumulate: true, out } as const;
+    smooth.l1LossWithGrad(input, target, gradInput, columns);
+    expect([out, gradInput]).toEqual([f32(3.5, 4.25), f32(2, 2, 2, 2)]);
+    smooth.l1LossBackward(1, input, target, {
+      rowLength: 2,
+      insideWeights: { perColumn: f32(1, 2) },
+      gradInsideWeights,
+      mask: [false, false, false, false],
+      divisor: 'unmasked',
+      onZeroDivisor: 'zero',
+      accumulate: true,
+      out: gradInput,
+    });
+    expect([gradInput, gradInsideWeights]).toEqual([f32(2, 2, 2, 2), f32(-0, 2)]);
+  });
+
   test('derivatives to a threshold, Hessians and loss objects divide rows, and take columns', () => {
     const [input, target, perColumn] = [f32(3, 4, 0.5, 0.25), f32(0, 0, 0, 0), f32(1, 2)];
     const means = { rowLength: 2, reduction: 'rowMeans', mask: [true, false, true, true] } as const;
