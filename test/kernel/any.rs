@@ -126,6 +126,11 @@ impl Bytes<'_> {
         self.next() % 2 == 1
     }
 
+    /// For what keeps a job from most of the loops: all of it at once would leave few to the plain ones.
+    fn seldom(&mut self) -> bool {
+        self.next() % 4 == 1
+    }
+
     fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.next() % all.len()]
     }
@@ -170,12 +175,14 @@ fn decode(bytes: &[u8], longest: usize) -> (Case, Plan) {
         let layout = bytes.one_of(layouts);
         let mut noise = noise(bytes);
         if layout == layout::NUMBER {
-            return Operand::number(bytes.one_of(&[1.0, 0.0, 0.5, -1.5]));
+            let is_one = !bytes.seldom();
+            return Operand::number(if is_one { 1.0 } else { bytes.one_of(&[0.5, 0.0, -1.5]) });
         }
         let values = any_weights(&mut noise, bytes.next(), len_of(layout));
         Operand { layout, values }
     };
-    const LAYOUTS: [u32; 4] = [layout::NUMBER, layout::FULL, layout::ROW, layout::COLUMN];
+    const LAYOUTS: [u32; 6] =
+        [layout::NUMBER, layout::FULL, layout::ROW, layout::COLUMN, layout::NUMBER, layout::NUMBER];
     case.inside = operand(&mut bytes, &LAYOUTS);
     case.outside = operand(&mut bytes, &LAYOUTS);
     case.upstream = operand(&mut bytes, &LAYOUTS);
@@ -186,34 +193,39 @@ fn decode(bytes: &[u8], longest: usize) -> (Case, Plan) {
         case.mask = Operand { layout, values: noise(&mut bytes).mask(len) };
     }
 
-    case.threshold =
-        Operand::number(bytes.one_of(&[1.3, 1.0, 0.0, f32::INFINITY, 3e38, 1e-40, f32::MAX, 0.1]));
-    case.sides = Operand::number(bytes.one_of(&[[1.0, 1.0], [0.25, 0.75], [1.0, 0.5], [0.0, 1.0]]));
-    let by_column = bytes.next();
-    let mut seed = noise(&mut bytes);
-    if by_column & 1 != 0 {
-        case.threshold = Operand { layout: layout::COLUMN, values: seed.thresholds(row_length) };
+    case.threshold = Operand::number(if bytes.seldom() {
+        bytes.one_of(&[0.0, f32::INFINITY, 3e38, 1e-40, f32::MAX])
+    } else {
+        bytes.one_of(&[1.3, 1.0, 0.1])
+    });
+    if bytes.seldom() {
+        case.sides = Operand::number(bytes.one_of(&[[0.25, 0.75], [1.0, 0.5], [0.0, 1.0]]));
     }
-    if by_column & 2 != 0 {
-        case.sides = Operand { layout: layout::COLUMN, values: seed.sides(row_length) };
+    let mut columns = noise(&mut bytes);
+    if bytes.seldom() {
+        let values = columns.thresholds(row_length);
+        case.threshold = Operand { layout: layout::COLUMN, values };
+    }
+    if bytes.seldom() {
+        case.sides = Operand { layout: layout::COLUMN, values: columns.sides(row_length) };
     }
 
-    if want & DERIVATIVES == 0 {
-        // A job that wants nothing else counts.
-        let least = u32::from(want == want::NOTHING);
-        case.count = least + bytes.next() as u32 % (5 - least);
+    // A job that wants nothing else counts.
+    if want == want::NOTHING || want & DERIVATIVES == 0 && bytes.seldom() {
+        case.count = 1 + bytes.next() as u32 % 4;
     }
     case.scale = bytes.one_of(&[1.0, 0.75, -1.5]);
     case.grad_scale = bytes.one_of(&[1.0, -1.5, 0.5]);
     case.shift = bytes.one_of(&[0.0, -0.25]);
-    case.accumulate = bytes.bit();
-    case.more_shape = bytes.next() as u32 % 64;
-    case.ignore_nan = bytes.bit();
-    case.ignore_value = match (bytes.next(), n) {
-        (0, _) | (_, 0) => f32::NAN,
-        (i, _) => case.target[i % n],
-    };
-    let outputs = bytes.next();
+    case.accumulate = bytes.seldom();
+    if bytes.seldom() {
+        case.more_shape = bytes.next() as u32 % 64;
+    }
+    case.ignore_nan = bytes.seldom();
+    if bytes.seldom() && n > 0 {
+        case.ignore_value = case.target[bytes.next() % n];
+    }
+    let outputs = if bytes.seldom() { bytes.next() } else { 0 };
     let turn = bytes.next();
     let sizes = [usize::MAX, LEAF, PIECE, 16, 64, BLOCK];
     let plan = Plan {
@@ -223,7 +235,7 @@ fn decode(bytes: &[u8], longest: usize) -> (Case, Plan) {
         stage: bytes.near(&sizes).max(n / 64 + 1),
         call: bytes.near(&sizes).max(n / 64 + 1),
     };
-    const TYPES: [u32; 3] = [layout::FULL, layout::FLOAT16, layout::BFLOAT16];
+    const TYPES: [u32; 4] = [layout::FULL, layout::FLOAT16, layout::BFLOAT16, layout::FULL];
     let types = [(); 2].map(|()| bytes.one_of(&TYPES));
     change(&mut case, &mut bytes);
     let mut case = case.with_types(types);

@@ -99,10 +99,11 @@ fn block(top: i32, bottom: i32) -> Vec<f32> {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn the_checks_hold_at_their_last_bit() {
     // Nothing is rounded up to 53 bits; two sums hold up to 97.
     for bottom in [-126, -100, -40, 0, 20] {
-        for bits in some(4, (28..34).chain(70..80)) {
+        for bits in (28..34).chain(70..80) {
             let top = bottom + bits;
             if top > 127 {
                 continue;
@@ -129,6 +130,7 @@ fn the_checks_hold_at_their_last_bit() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "about values alone")]
 fn a_full_block_of_the_largest_is_added_exactly() {
     assert_exact(&[f32::MAX; 3 * LEAF]);
     assert_exact(&[-f32::MAX; 3 * LEAF]);
