@@ -7,7 +7,7 @@ use smooth_l1::job::want;
 use smooth_l1::kernel::DERIVATIVES;
 
 use crate::case::{Case, Name, OUTPUTS, Outcome, Plan, run};
-use crate::oracle::{self, Expected, Sum, exact_value, expected};
+use crate::oracle::{self, Expected, Sum, exact_sum, exact_value, expected};
 
 /// Asserts that a result is as near as f32 arithmetic comes.
 pub fn assert_close(actual: f64, expected: Sum, tolerance: f64, what: &dyn Debug) {
@@ -35,10 +35,11 @@ pub fn check(case: &Case, plan: &Plan) -> Outcome {
     let outcome = run(case, plan);
     let n = case.len();
     let Expected { loss, count, row, outputs } = expected(case);
+    let has_exact_loss = case.want & want::EXACT != 0;
+    assert!(has_exact_loss || outcome.exact_loss == exact_sum([]), "a sum that is not wanted");
     let promised: Vec<_> = (0..n).map(|i| oracle::is_promised(case, i)).collect();
     let all_promised = |elements: &[bool]| elements.iter().all(|&is| is);
     if all_promised(&promised) {
-        let has_exact_loss = case.want & want::EXACT != 0;
         let all = if has_exact_loss { exact_value(&outcome.exact_loss) } else { outcome.loss };
         assert_close(all, loss, 4e-6, &"loss");
         assert_close(outcome.row, row, 1e-6, &"row");

@@ -7,6 +7,7 @@ use smooth_l1::tiles::{LEAF, STEP};
 
 use crate::case::{Name, OUTPUTS, Operand, Plan, WHOLE, run};
 use crate::check::Trying;
+use crate::formula::Form;
 use crate::numbers::Noise;
 use crate::oracle::exact_sum;
 use crate::{IS_SLOW, LENGTHS, SHAPES, about, case, some};
@@ -87,6 +88,26 @@ fn what_is_not_finite_is_told_apart() {
             assert_exact(&values);
         }
     }
+}
+
+#[test]
+fn digits_that_are_alike_are_added() {
+    // In units of 2^-149, 2^52 + 2^20: both digits are 2^20.
+    assert_exact(&[2f32.powi(-97), 2f32.powi(-129)]);
+    assert_exact(&[-2f32.powi(-97), -2f32.powi(-129)]);
+}
+
+/// The check adds sizes up as floats, which loses all but the first of these.
+#[test]
+fn sizes_that_are_lost_by_rounding_count() {
+    let mut values = vec![0.0; BLOCK];
+    for lane in values.iter_mut().skip(3).step_by(LANES) {
+        *lane = 2f32.powi(34);
+    }
+    values[3] = 2f32.powi(60) - 2f32.powi(36);
+    // Its last bit is worth 2^7, and a sum of 2^60 or more has none below 2^8.
+    values[4] = 2f32.powi(30) + 2f32.powi(7);
+    assert_exact(&values);
 }
 
 /// A block whose sum is just below 2^`top`, and whose smallest value is 2^`bottom` and one bit more.
@@ -186,6 +207,24 @@ fn every_exact_pass_adds_the_losses_that_are_stored() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn derivatives_by_the_threshold_are_added_exactly() {
+    for (wanted, form) in [(want::BETA, Form::SmoothL1), (want::DELTA, Form::Huber)] {
+        let mut case = case(wanted | want::EXACT, 20);
+        case.form = form;
+        // Multiples of a power of two, so that the other sum is exact too.
+        let quarters = |x: &mut f32| *x = (*x * 4.0).round() / 4.0;
+        case.input.iter_mut().chain(&mut case.target).for_each(quarters);
+        case.threshold = Operand::number(0.5);
+        let outcome = run(&case, &WHOLE);
+        assert_eq!(outcome.loss, 0.0);
+        case.want = wanted;
+        let sum = run(&case, &WHOLE).loss as f32;
+        assert_ne!(sum, 0.0);
+        assert_eq!(outcome.exact_loss, exact_sum([sum]));
     }
 }
 
