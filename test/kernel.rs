@@ -957,6 +957,30 @@ fn lanes_compare_and_select() {
 }
 
 #[test]
+fn lanes_find_the_least_bits() {
+    for (a, b) in vectors() {
+        let bits = |x: f32| x.to_bits() as i32;
+        let least = a.min_bits(b);
+        assert_eq!(least.map(bits), each(|i| bits(a[i]).min(bits(b[i]))));
+        assert_eq!(Some(a.least_bits()), a.map(bits).into_iter().min());
+    }
+}
+
+/// For these, min and max of ARM64 give other bits than pmin and pmax.
+#[test]
+#[cfg(debug_assertions)]
+fn lanes_refuse_limits_of_nan_or_the_other_zero() {
+    let refuses = |limit: fn(Vector, Vector) -> Vector, x: f32| {
+        let one_lane = each(|i| if i == 2 { x } else { 1.0 });
+        std::panic::catch_unwind(|| limit([1.0; LANES], one_lane)).is_err()
+    };
+    let both = |x: f32| [refuses(Vector::pmin, x), refuses(Vector::pmax, x)];
+    assert_eq!(both(f32::NAN), [true, true]);
+    assert_eq!(both(-0.0), [true, false]);
+    assert_eq!(both(0.0), [false, true]);
+}
+
+#[test]
 fn lanes_find_zero_bytes() {
     for set in 0..1 << LANES {
         let zero: [bool; LANES] = each(|i| set >> i & 1 != 0);
