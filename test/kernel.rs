@@ -42,7 +42,7 @@ const IS_SLOW: bool = cfg!(miri) || option_env!("SMOOTH_L1_QUICK").is_some();
 const LENGTHS: &[usize] =
     if IS_SLOW { &[0, 1, 18] } else { &[0, 1, 3, 4, 5, 15, 16, 17, 31, 33, 1023, 1024, 1025] };
 const ROW_LENGTHS: &[usize] =
-    if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 8, 64, 1000, 1024, 1025] };
+    if IS_SLOW { &[1, 3, 7] } else { &[1, 2, 3, 4, 5, 7, 8, 64, 1000, 1024, 1025, 3000] };
 const LONGEST: usize = if IS_SLOW { 40 } else { usize::MAX };
 const OFFSETS: &[usize] = if IS_SLOW { &[1] } else { &[0, 1, 2, 3] };
 
@@ -337,6 +337,31 @@ fn nan_and_infinity_anywhere_in_a_leaf_of_16_bits_are_seen() {
     }
 }
 
+/// Plain sums of two inputs of one type have a loop of their own.
+#[test]
+fn a_sum_of_16_bits_over_leaves_and_pieces_has_the_bits_of_floats() {
+    let lengths = [2 * (LEAF + 18), PIECE + 18, PIECE + LEAF + 18];
+    let types = half_types().collect::<Vec<_>>();
+    for (&n, types) in pairs(if IS_SLOW { &lengths[..1] } else { &lengths }, types) {
+        for (stage, call) in [(usize::MAX, usize::MAX), (LEAF, LEAF), (usize::MAX, LEAF + 18)] {
+            check_types(&wide_case(want::SUM, n), types, &Plan { stage, call, ..WHOLE });
+        }
+    }
+}
+
+#[test]
+fn the_last_elements_of_16_bits_join_the_leaves_before_them() {
+    let half = LEAF + 18;
+    let mut case = Case::new(want::SUM, vec![0.0; 2 * half], vec![0.0; 2 * half]);
+    case.threshold = Operand::number(2.0);
+    case.input[0] = 2f32.powi(53);
+    // Losses of 1: alone, each would be lost beside that of the first call.
+    case.input[half] = 2.0;
+    case.input[2 * half - 1] = 2.0;
+    let case = case.with_types([layout::BFLOAT16; 2]);
+    assert_eq!(run(&case, &Plan { call: half, ..WHOLE }).loss, 2f64.powi(53) + 2.0);
+}
+
 // ---- the shape of a job ---------------------------------------------------------------------------
 
 /// A job of numbers alone, with the gradient to the input.
@@ -501,10 +526,10 @@ fn every_layout_of_operands_agrees_with_the_textbook() {
 /// One weight has loops of its own, and so have weights for rows of a vector.
 #[test]
 fn one_weight_of_any_layout_agrees_with_the_textbook() {
-    let n = if IS_SLOW { 40 } else { 2 * LEAF + 77 };
+    let n = if IS_SLOW { 72 } else { 2 * LEAF + 77 };
     let kinds = pairs([layout::ROW, layout::COLUMN], [1.0, 1.3]).collect::<Vec<_>>();
     let rows = pairs([1, 3, 4, 5, 8, 16, 64, 1025], kinds);
-    for (row_length, (layout, threshold)) in some(5, rows) {
+    for (row_length, (layout, threshold)) in some(4, rows) {
         for want in [want::SUM, SUM_GRAD] {
             let mut case = case(want, n);
             case.row_length = row_length;
@@ -512,14 +537,24 @@ fn one_weight_of_any_layout_agrees_with_the_textbook() {
             let values = Noise(7).weights(len_of(layout, n, row_length));
             case.outside = Operand { layout, values };
             let _trying = Trying(|| format!("rows of {row_length}, layout {layout}"));
-            check_cuts(&case);
-            // Calls that begin within a row, and windows that begin within a vector.
-            for (stage, call) in [(usize::MAX, 18), (usize::MAX, 64), (50, 16), (48, 32)] {
-                let plan = Plan { stage, call, ..WHOLE };
-                let _trying = Trying(|| format!("{plan:?}"));
-                check(&case, &plan);
+            check_windows(&case);
+            if row_length == LANES {
+                check_windows(&case.clone().with_types([layout::FLOAT16; 2]));
+                case.mask = Operand::full(Noise(2).mask(n));
+                check_windows(&case);
             }
         }
+    }
+}
+
+/// Checks a case in calls that begin within a row, and windows that begin within a vector.
+fn check_windows(case: &Case) {
+    check_cuts(case);
+    let windows = [(usize::MAX, 18), (usize::MAX, 64), (50, 16), (48, 32), (usize::MAX, 3)];
+    for ((stage, call), lead) in pairs(windows, [0, 2]) {
+        let plan = Plan { stage, call, lead, ..WHOLE };
+        let _trying = Trying(|| format!("{plan:?}"));
+        check(case, &plan);
     }
 }
 
@@ -528,7 +563,7 @@ fn check_cuts(case: &Case) {
     let whole = check(case, &WHOLE);
     // Leaf by leaf the bits are the same as long as there is one piece.
     for (stage, call) in [(usize::MAX, LEAF), (2 * LEAF, LEAF)] {
-        let plan = Plan { offset: 3, margin: 5, stage, call };
+        let plan = Plan { offset: 3, margin: 5, stage, call, lead: 0 };
         let _trying = Trying(|| format!("{plan:?}"));
         assert_same(&run(case, &plan), &whole);
     }
@@ -537,6 +572,17 @@ fn check_cuts(case: &Case) {
         let _trying = Trying(|| format!("{plan:?}"));
         let Outcome { outputs, row, .. } = check(case, &plan);
         assert_same(&Outcome { outputs, row, ..whole }, &whole);
+    }
+}
+
+#[test]
+fn without_rows_and_columns_a_row_may_have_no_length() {
+    for want in [want::SUM, want::STORE | want::GRAD, want::CURVATURE, want::NOTHING] {
+        let mut any = case(want, LEAF + 20);
+        weigh(&mut any);
+        any.count = count::NONZERO;
+        let none = Case { row_length: 0, ..any.clone() };
+        assert_same(&run(&none, &WHOLE), &run(&any, &WHOLE));
     }
 }
 

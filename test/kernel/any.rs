@@ -234,6 +234,7 @@ fn decode(bytes: &[u8], longest: usize) -> (Case, Plan) {
         // Each of them takes time.
         stage: bytes.near(&sizes).max(n / 64 + 1),
         call: bytes.near(&sizes).max(n / 64 + 1),
+        lead: 0,
     };
     const TYPES: [u32; 4] = [layout::FULL, layout::FLOAT16, layout::BFLOAT16, layout::FULL];
     let types = [(); 2].map(|()| bytes.one_of(&TYPES));

@@ -1,6 +1,7 @@
 //! A job written down as plain values, and a runner that lays it out in memory for the kernel: in
 //! one call or in many, in place or piece by piece through buffers, as the wrapper does.
 
+use std::iter;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr::null_mut;
@@ -274,9 +275,11 @@ pub struct Plan {
     pub stage: usize,
     /// Elements of one call.
     pub call: usize,
+    /// Elements of a call before these.
+    pub lead: usize,
 }
 
-pub const WHOLE: Plan = Plan { offset: 0, margin: 0, stage: usize::MAX, call: usize::MAX };
+pub const WHOLE: Plan = Plan { offset: 0, margin: 0, stage: usize::MAX, call: usize::MAX, lead: 0 };
 
 /// What a case leaves behind.
 #[derive(Clone, Debug)]
@@ -328,7 +331,9 @@ pub fn run(case: &Case, plan: &Plan) -> Outcome {
     for stage in pieces(0..case.len(), plan.stage) {
         let mut memory = Memory::new(case, plan, &stage, &outputs);
         let job = memory.job(case, &stage);
-        for call in pieces(stage.clone(), plan.call) {
+        let start = stage.end.min(stage.start + plan.lead);
+        let calls = pieces(start..stage.end, plan.call);
+        for call in iter::once(stage.start..start).chain(calls) {
             unsafe { kernel::run::<[f32; LANES]>(&job, call.start, call.len(), work) };
         }
         memory.check(case);
@@ -381,12 +386,15 @@ struct Memory {
 }
 
 impl Memory {
+    /// What the job does not read has no memory.
     fn new(case: &Case, plan: &Plan, elements: &Range<usize>, outputs: &[Vec<f32>; 6]) -> Self {
+        let has_residuals = case.want != want::NOTHING;
+        let reads_inputs = has_residuals || case.ignore_nan || !case.ignore_value.is_nan();
         let mut memory = Memory {
             arrays: Vec::new(),
             halves: [(case.types[0], &case.input), (case.types[1], &case.target)].map(
                 |(half, values)| {
-                    if half == layout::FULL {
+                    if half == layout::FULL || !reads_inputs {
                         return Vec::new();
                     }
                     let values = values[elements.clone()].iter().map(|&x| narrowed(half, x));
@@ -404,16 +412,20 @@ impl Memory {
         let mut add = |name: Name, values: &[f32]| {
             memory.arrays.push(Array::new(name, values, plan));
         };
-        add(Name::Input, &case.input[elements.clone()]);
-        add(Name::Target, &case.target[elements.clone()]);
-        for (name, operand) in [
-            (Name::Inside, &case.inside),
-            (Name::Outside, &case.outside),
-            (Name::Upstream, &case.upstream),
-            (Name::Direction, &case.direction),
+        if reads_inputs {
+            add(Name::Input, &case.input[elements.clone()]);
+            add(Name::Target, &case.target[elements.clone()]);
+        }
+        let is_home = |name: Name| case.aliases.iter().any(|alias| alias.1 == name);
+        for (is_read, name, operand) in [
+            (has_residuals, Name::Inside, &case.inside),
+            (true, Name::Outside, &case.outside),
+            (case.want & want::UPSTREAM != 0, Name::Upstream, &case.upstream),
+            (case.want & want::CURVATURE != 0, Name::Direction, &case.direction),
         ] {
-            if let Some(values) = operand.part(elements, case.row_length) {
-                add(name, values);
+            match operand.part(elements, case.row_length) {
+                Some(values) if is_read || is_home(name) => add(name, values),
+                _ => {}
             }
         }
         if case.has_columns() {
@@ -432,6 +444,8 @@ impl Memory {
     fn job(&mut self, case: &Case, elements: &Range<usize>) -> Job {
         // What ruins a result that it gets into.
         const UNUSED: f32 = f32::NAN;
+        // With the layout of a number this would be no weight.
+        const UNUSED_NUMBER: f32 = 1.0;
         let curves = case.curves();
         let [mut pre, mut inv, mut lim, mut half, mut below, mut above] = curves[0];
         let curves_layout = if case.has_columns() { layout::COLUMN } else { layout::NUMBER };
@@ -443,7 +457,7 @@ impl Memory {
         let mut operand = |name, layout, number: &[f32]| JobOperand {
             layout,
             pointer: self.place_of(name).cast_const().cast(),
-            number: if layout == layout::NUMBER { number[0] } else { UNUSED },
+            number: if layout == layout::NUMBER { number[0] } else { UNUSED_NUMBER },
         };
         let mut job = Job {
             want: case.want,
@@ -455,7 +469,7 @@ impl Memory {
             ignore_value: case.ignore_value,
             origin: elements.start,
             row_length: case.row_length,
-            row_origin: elements.start / case.row_length,
+            row_origin: elements.start.checked_div(case.row_length).unwrap_or(0),
             pre,
             inv,
             lim,
