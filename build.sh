@@ -11,7 +11,7 @@
 #   ./build.sh fuzz    builds what npm run fuzz:kernel runs
 #   ./build.sh exhaustive [--threads N]
 #                      all 2^32 residuals at chosen thresholds
-#   ./build.sh mutants [OPTIONS of cargo-mutants]
+#   ./build.sh mutants [-f crate/exact.rs]
 #                      changes the kernel in one place at a time, and looks whether a test fails
 #   ./build.sh verify [PACKAGE]
 #                      builds a copy of the sources at another path, and compares each file with dist/
@@ -542,25 +542,20 @@ run_exhaustive() {
 }
 
 run_mutants() {
-  local copy=target/mutants status=0
+  local copy=target/mutants
   setup_rust
   setup_tool cargo-mutants $CARGO_MUTANTS cargo-mutants
   [ ! -d "$cache/build" ] || locked rm -rf "$cache/build"
-  mkdir -p "$copy/test"
-  rm -rf "${copy:?}"/{crate,test,mutants.out}
+  mkdir -p "$copy"
+  rm -rf "${copy:?}"/{crate,test}
   mkdir "$copy/test"
   cp -R crate Cargo.toml Cargo.lock "$copy"
   cp -R test/kernel test/kernel.rs test/exhaustive.rs "$copy/test"
-  node test/mutants/kernel.mjs "$copy/crate"
-  cd "$copy"
+  node test/mutants/kernel/safe.mjs "$copy/crate"
   # What only WebAssembly has is not compiled here.
-  set -- --in-place --baseline=skip --timeout 600 --exclude-re 'wasm::|exports::' "$@" -- --test kernel
-  say "small tests, which fail for most mutants"
-  SMOOTH_L1_QUICK=1 cargo-mutants mutants "$@" || status=$?
-  # 2 and 3: some were missed, or took too long.
-  case $status in 0 | 2 | 3) ;; *) exit "$status" ;; esac
-  say "all tests, for those that are left"
-  cargo-mutants mutants --iterate "$@"
+  (cd "$copy" && cargo-mutants mutants --list --json --exclude-re 'wasm::|exports::' "$@") >"$copy/list.json"
+  cargo run --locked --quiet --manifest-path test/mutants/kernel/Cargo.toml --target-dir target/mutants-tool -- "$copy"
+  node test/mutants/kernel/run.mjs "$copy"
 }
 
 run_verify() {

@@ -1,4 +1,4 @@
-// node kernel.mjs DIRECTORY: makes the unsafe functions of these Rust files safe ones with an unsafe block, on the
+// node safe.mjs DIRECTORY: makes the unsafe functions of these Rust files safe ones with an unsafe block, on the
 // same lines. cargo-mutants leaves unsafe functions alone, and all of the kernel is in them.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
