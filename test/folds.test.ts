@@ -207,6 +207,25 @@ describe.each(backends)('%s', (_, smooth) => {
     expect([gradInput, gradInsideWeights]).toEqual([f32(2, 2, 2, 2), f32(-0, 2)]);
   });
 
+  test('rows are counted by weights, masks and targets of every kind', () => {
+    const input = f32(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
+    const target = new Float32Array(12);
+    const rows = { rowLength: 3, reduction: 'rowMeans' } as const;
+    const means = (options: object) => smooth.l1Loss(input, target, { ...rows, ...options });
+    expect(means({ weight: 0.5, divisor: 'weights' })).toEqual(f32(2, 5, 8, 11));
+    expect(means({ weight: 0.5, divisor: 'nonzeroWeights' })).toEqual(f32(1, 2.5, 4, 5.5));
+    const weight = { perRow: f32(1, 2, 4, 0) };
+    expect(means({ weight, divisor: 'weights' })).toEqual(f32(2, 5, 8, NaN));
+    const mask = { perRow: [true, false, true, true] };
+    expect(means({ mask, divisor: 'unmasked' })).toEqual(f32(2, NaN, 8, 11));
+    const last = Uint8Array.of(0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 0);
+    const mean = { rowLength: 3, mask: last, divisor: 'unmaskedRows' } as const;
+    expect(smooth.l1Loss(input, target, mean)).toBe((3 + 7 + 8 + 9 + 11) / 3);
+    target.fill(NaN, 3, 6)[0] = NaN;
+    const gaps = { ignoreNaNTargets: true, divisor: 'unmasked' };
+    expect(means(gaps)).toEqual(f32(2.5, NaN, 8, 11));
+  });
+
   test('derivatives to a threshold, Hessians and loss objects divide rows, and take columns', () => {
     const [input, target, perColumn] = [f32(3, 4, 0.5, 0.25), f32(0, 0, 0, 0), f32(1, 2)];
     const means = { rowLength: 2, reduction: 'rowMeans', mask: [true, false, true, true] } as const;

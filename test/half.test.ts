@@ -176,21 +176,32 @@ describe.each(backends)('%s', (_, smooth) => {
     }
   });
 
-  test.each(HALVES)('a target of %s that is NaN counts for no row, infinity does', (type) => {
-    const [one, infinity] = wordsOf(type, Float32Array.of(1, Infinity)) as unknown as [
-      number,
-      number,
-    ];
-    const target = halves(smooth, type, new Float32Array(6));
-    bitsIn(target).set([infinity + 1, one, infinity, 0xffff, infinity - 1, 0x7fff]);
-    const options = { targetType: type, ignoreNaNTargets: true, rowLength: 2 } as const;
-    const means = { ...options, reduction: 'rowMeans', divisor: 'unmasked' } as const;
-    const largest = numberOf(type, infinity - 1);
-    expect(smooth.l1Loss(new Float32Array(6), target, means)).toEqual(
-      Float32Array.of(1, Infinity, largest),
-    );
-    smooth.free(target);
-  });
+  test.each(HALVES)(
+    'a target of %s that is NaN or ignored counts for no row, others do',
+    (type) => {
+      const [one, infinity] = wordsOf(type, Float32Array.of(1, Infinity)) as unknown as [
+        number,
+        number,
+      ];
+      const target = halves(smooth, type, new Float32Array(8));
+      bitsIn(target).set([infinity + 1, one, infinity, 0xffff, infinity - 1, 0x7fff, 1, 0xffff]);
+      const options = { targetType: type, ignoreNaNTargets: true, rowLength: 2 } as const;
+      const means = { ...options, reduction: 'rowMeans', divisor: 'unmasked' } as const;
+      const [largest, least] = [numberOf(type, infinity - 1), numberOf(type, 1)];
+      expect(smooth.l1Loss(new Float32Array(8), target, means)).toEqual(
+        Float32Array.of(1, Infinity, largest, least),
+      );
+      bitsIn(target).set([0, one, 0x8000, one, 0, 0, 0, 0]);
+      const zeros = {
+        targetType: type,
+        ignoreValue: 0,
+        rowLength: 1,
+        divisor: 'unmaskedRows',
+      } as const;
+      expect(smooth.l1Loss(new Float32Array(8), target, zeros)).toBe(1);
+      smooth.free(target);
+    },
+  );
 
   test('sums of numbers of all magnitudes: the order of the same floats', () => {
     const lengths = fc.constantFrom(1029, 8192 + 1029, 2 * 8192 + 3077);
