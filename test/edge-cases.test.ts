@@ -171,6 +171,29 @@ describe.each(backends)('%s', (_, smooth) => {
     },
   );
 
+  test('the slope is 1 from the threshold on, and right to its last bits below', () => {
+    const slopeAt = (beta: number, d: number) =>
+      smooth.smoothL1LossBackward(1, Float32Array.of(d), new Float32Array(1), {
+        beta,
+      })[0] as number;
+    for (let beta = 1; beta < 200; beta++) expect(slopeAt(beta, beta), `${beta}`).toBe(1);
+    expect([slopeAt(0.25, 0.125), slopeAt(2, 1), slopeAt(3, 1)]).toEqual([0.5, 0.5, fround(1 / 3)]);
+    expect(abs(slopeAt(LARGEST, LARGEST / 2) - 0.5)).toBeLessThan(1e-7);
+    const [input, target] = [Float32Array.of(1, -1, 0, -0), new Float32Array(4)];
+    expect(smooth.huberLossBackward(1, input, target, { delta: -0 })).toEqual(f32(0, -0, 0, -0));
+  });
+
+  test('the loss of a distance of 0 or infinity at a threshold of the same', () => {
+    const [zero, infinite] = [f32(0), f32(Infinity)];
+    for (const [p, beta, loss, grad] of [
+      [zero, 0, 0, 0],
+      [infinite, Infinity, Infinity, 1],
+    ] as const) {
+      expect(smooth.smoothL1OfDistance(p, zero, { beta })).toBe(loss);
+      expect(smooth.smoothL1OfDistanceBackward(1, p, zero, { beta })).toEqual(f32(grad));
+    }
+  });
+
   test('the second derivative is 0 at an infinite threshold, whatever it is multiplied by', () => {
     const input = f32(0, 1, -1e30);
     const options = { beta: Infinity, weight: 3e38, reduction: 'sum' } as const;
