@@ -13,14 +13,14 @@ import { parseArgs } from 'node:util';
 
 /** Of each file of ts/: the test files that are about it, quick ones first. */
 const TESTS = {
-  'check.ts': ['errors', 'half'],
-  'distance.ts': ['vectors', 'errors'],
-  'exact.ts': ['exact'],
-  'fold.ts': ['folds'],
+  'check.ts': ['streams', 'errors', 'memory'],
+  'distance.ts': ['worksheet', 'edge-cases', 'errors'],
+  'exact.ts': ['exact', 'accumulator'],
+  'fold.ts': ['folds', 'attach'],
   'half.ts': ['half'],
-  'loss.ts': ['vectors', 'edge-cases'],
-  'rows.ts': ['half', 'folds'],
-  'stage.ts': ['half', 'folds'],
+  'loss.ts': ['edge-cases', 'vectors', 'errors'],
+  'rows.ts': ['folds', 'half'],
+  'stage.ts': ['folds', 'half'],
   'totals.ts': ['exact', 'folds'],
 };
 
