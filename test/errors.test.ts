@@ -685,3 +685,35 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
     expect(thrown(call)).toBe(text);
   });
 });
+
+test('a proxy that was revoked, as any argument, is an error that names the argument', () => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  const any = proxy as never;
+  const { float32, free, attach, load, l1Loss, l1LossBackward, smoothL1LossWithGrad } = smooth;
+  const [x, y] = [f32(1, 2), f32(3, 4)];
+  const rows = { rowLength: 1 };
+  const cases: [string, () => unknown][] = [
+    ['float32: ', () => float32(any)],
+    ['float32: values[0]', () => float32([any])],
+    ['free: ', () => free(any)],
+    ['load: options', () => load(any)],
+    ['attach: memory', () => attach(any, any)],
+    ['l1Loss: options', () => l1Loss(x, y, any)],
+    ['L1Loss: options', () => new smooth.L1Loss(any)],
+    ['l1Loss: input', () => l1Loss(any, y)],
+    ['l1Loss: target', () => l1Loss(x, any)],
+    ['l1LossBackward: gradOutput', () => l1LossBackward(any, x, y)],
+    ['smoothL1LossWithGrad: gradInput', () => smoothL1LossWithGrad(x, y, any)],
+    ...['insideWeights', 'weight', 'mask', 'outRobustWeights', 'reduction', 'scale'].map(
+      (name): [string, () => unknown] => [`l1Loss: ${name}`, () => l1Loss(x, y, { [name]: any })],
+    ),
+    ['l1Loss: weight.perRow', () => l1Loss(x, y, { ...rows, weight: { perRow: any } })],
+    ['l1Loss: mask.perRow', () => l1Loss(x, y, { ...rows, mask: { perRow: any } })],
+  ];
+  for (const [start, call] of cases) {
+    const text = thrown(call);
+    expect(text.startsWith(`TypeError: ${start}`), text).toBe(true);
+    expect(text).toMatch(/got a Proxy that was revoked/);
+  }
+});

@@ -1,5 +1,5 @@
 // Arrays in the kernel's memory.
-import { bufferOf, describe, isArrayOf, lengthOf, type Values } from './check.ts';
+import { bufferOf, describe, isArrayOf, isRevoked, lengthOf, type Values } from './check.ts';
 import { type HalfType, isHalf, narrow } from './half.ts';
 import { theKernel } from './kernel.ts';
 import type { HalfArray } from './options.ts';
@@ -134,7 +134,7 @@ function make<T extends Values | HalfArray>(
 
 /** The list that `source` is, or the values of its iterator, which runs before memory is taken. */
 function listOf(name: string, source: unknown): ArrayLike<unknown> {
-  if (typeof source === 'object' && source !== null) {
+  if (typeof source === 'object' && source !== null && !isRevoked(source)) {
     if (typeof (source as ArrayLike<unknown>).length === 'number')
       return source as ArrayLike<unknown>;
     if (Symbol.iterator in source) return Array.from(source as Iterable<unknown>);

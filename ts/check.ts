@@ -90,6 +90,16 @@ export function checkNumber(fn: string, name: string, value: unknown): asserts v
     throw new TypeError(`${fn}: ${name} must be a number, got ${describe(value)}`);
 }
 
+/** True for a proxy that was revoked. The engine's error for whatever it is asked names no argument. */
+export function isRevoked(value: unknown): boolean {
+  try {
+    Array.isArray(value);
+    return false;
+  } catch {
+    return true;
+  }
+}
+
 /** A value as an error message shows it. */
 export function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value);
@@ -97,6 +107,7 @@ export function describe(value: unknown): string {
   if (typeof value === 'function') return 'a function';
   if (typeof value === 'symbol') return 'a symbol';
   if (typeof value !== 'object' || value === null) return String(value);
+  if (isRevoked(value)) return 'a Proxy that was revoked';
   const tag = tagOf.call(value) ?? Object.prototype.toString.call(value).slice(8, -1);
   return `${/^[AEIO]/.test(tag as string) ? 'an' : 'a'} ${tag}`;
 }

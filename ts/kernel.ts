@@ -3,7 +3,7 @@
 
 import { CAPACITY, compile, START } from '#module';
 import type { Binding } from './bind.ts';
-import { checkNumber, describe } from './check.ts';
+import { checkNumber, describe, isRevoked } from './check.ts';
 import { EXACT_WORDS, TOTALS_WORDS, totals } from './generated/job.ts';
 import {
   ALIGNMENT,
@@ -436,7 +436,9 @@ export function checkInstance(
   value: unknown,
 ): void {
   if (value === undefined) return;
-  if (typeof WebAssembly !== 'object' || !(value instanceof WebAssembly[type]))
+  const isOf =
+    typeof WebAssembly === 'object' && !isRevoked(value) && value instanceof WebAssembly[type];
+  if (!isOf)
     throw new TypeError(`${fn}: ${name} must be a WebAssembly.${type}, got ${describe(value)}`);
 }
 

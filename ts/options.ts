@@ -1,6 +1,6 @@
 // The options of all functions: their types, and how they are read. Each option is read once, by name,
 // before any array is looked at: an option may be a getter, which may do anything.
-import { describe } from './check.ts';
+import { describe, isRevoked } from './check.ts';
 import { layout } from './generated/job.ts';
 import type { Loss } from './loss.ts';
 
@@ -404,12 +404,13 @@ function isAlike(a: unknown, b: unknown): boolean {
 }
 
 function isWrapped(weights: unknown): weights is object {
-  return typeof weights === 'object' && weights !== null && !ArrayBuffer.isView(weights);
+  const isObject = typeof weights === 'object' && weights !== null;
+  return isObject && !ArrayBuffer.isView(weights) && !isRevoked(weights);
 }
 
 /** A list of booleans as bytes. Anything else is left for the checks. */
 function bytesOf(mask: unknown): unknown {
-  if (!Array.isArray(mask)) return mask;
+  if (isRevoked(mask) || !Array.isArray(mask)) return mask;
   const values = Array.from(mask as readonly unknown[]);
   return values.every((value) => typeof value === 'boolean')
     ? Uint8Array.from(values, Number)
@@ -450,7 +451,7 @@ const { hasOwnProperty: hasOwn, toString: tagOf } = prototype;
 
 /** Throws unless the value is an object of options. An instance of a class may be one, a Map may not. */
 function checkObject(fn: string, options: unknown): asserts options is object {
-  if (typeof options === 'object' && options !== null) {
+  if (typeof options === 'object' && options !== null && !isRevoked(options)) {
     if (Object.getPrototypeOf(options) === prototype) return;
     const tag = tagOf.call(options);
     if (tag === '[object Object]' || tag === '[object Module]') return;

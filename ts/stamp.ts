@@ -1,5 +1,5 @@
 // What the package remembers of an array that it made: asking the array itself takes V8 35 ns.
-import type { Values } from './check.ts';
+import { isRevoked, type Values } from './check.ts';
 import type { Home } from './heap.ts';
 import type { ElementType } from './options.ts';
 
@@ -43,9 +43,15 @@ export class Stamp {
 
   /** The stamp of an array. Views on a part of an array have none. */
   static of(value: unknown): Stamp | undefined {
-    const stamp = (value as { [STAMP]?: Stamp } | null | undefined)?.[STAMP];
-    // A value that is not a stamp has no such private field: this throws.
-    return stamp !== undefined && stamp.#array === value ? stamp : undefined;
+    try {
+      const stamp = (value as { [STAMP]?: Stamp } | null | undefined)?.[STAMP];
+      // A value that is not a stamp has no such private field: this throws.
+      return stamp !== undefined && stamp.#array === value ? stamp : undefined;
+    } catch (error) {
+      // The checks name the argument.
+      if (isRevoked(value)) return undefined;
+      throw error;
+    }
   }
 
   /** Whether the array was made by `home`. */
