@@ -226,6 +226,24 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(means(gaps)).toEqual(f32(2.5, NaN, 8, 11));
   });
 
+  test('a row that is divided by 0, of elements that count: gradients of 0, or NaN', () => {
+    const [input, target] = [f32(2, -3, 2, -3, 2, -3), f32(0, 0, 0, 0, 0, 0)];
+    const options = {
+      rowLength: 2,
+      reduction: 'rowMeans',
+      divisor: 'weights',
+      weight: f32(1, 3, 0, 0, 1, -1),
+    } as const;
+    const zero = { ...options, onZeroDivisor: 'zero' } as const;
+    for (const upstream of [2, f32(2, 2, 2)]) {
+      // Zeros of either sign.
+      const of = (options: object) =>
+        smooth.l1LossBackward(upstream, input, target, options).map((g) => g + 0);
+      expect(of(zero)).toEqual(f32(0.5, -1.5, 0, 0, 0, 0));
+      expect(of(options)).toEqual(f32(0.5, -1.5, NaN, NaN, NaN, NaN));
+    }
+  });
+
   test('derivatives to a threshold, Hessians and loss objects divide rows, and take columns', () => {
     const [input, target, perColumn] = [f32(3, 4, 0.5, 0.25), f32(0, 0, 0, 0), f32(1, 2)];
     const means = { rowLength: 2, reduction: 'rowMeans', mask: [true, false, true, true] } as const;
