@@ -226,6 +226,18 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(means(gaps)).toEqual(f32(2.5, NaN, 8, 11));
   });
 
+  test('as many rows as columns: gradients to weights go by what the weights go by', () => {
+    const [input, target, three] = [f32(1, 2, 3, 4), f32(0, 0, 0, 0), f32(3, 3)];
+    const of = (weight: object) => {
+      const gradOutsideWeights = new Float32Array(2);
+      const options = { rowLength: 2, reduction: 'sum', weight, gradOutsideWeights } as const;
+      smooth.l1LossWithGrad(input, target, new Float32Array(4), options as never);
+      return gradOutsideWeights;
+    };
+    expect(of({ perRow: three })).toEqual(f32(3, 7));
+    expect(of({ perColumn: three })).toEqual(f32(4, 6));
+  });
+
   test('a row that is divided by 0, of elements that count: gradients of 0, or NaN', () => {
     const [input, target] = [f32(2, -3, 2, -3, 2, -3), f32(0, 0, 0, 0, 0, 0)];
     const options = {
