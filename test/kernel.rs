@@ -598,6 +598,19 @@ fn a_row_goes_on_from_call_to_call() {
     }
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "about values alone")]
+fn a_tile_of_columns_reaches_to_the_end_of_a_leaf_that_begins_at_the_last_one() {
+    // In rows of 1,013, which are repeated in a tile, the 93rd leaf begins at column 1,012.
+    let mut case = case(want::STORE, 93 * LEAF);
+    case.row_length = 1013;
+    assert_eq!(92 * LEAF % case.row_length, 1012);
+    let mut noise = Noise(5);
+    [case.inside, case.outside] = [(); 2]
+        .map(|()| Operand { layout: layout::COLUMN, values: noise.weights(case.row_length) });
+    check(&case, &WHOLE);
+}
+
 // ---- bits ---------------------------------------------------------------------------------------
 
 /// Residuals of so many sizes that a sum in any other order has other bits, in f64 too.
