@@ -3,7 +3,6 @@
 //   node wrapper.mjs                               all files of the table below
 //   node wrapper.mjs check.ts half.ts:20-43        these files, or lines of them
 //   node wrapper.mjs half.ts --tests half,errors   with these test files in place of those of the table
-//   node wrapper.mjs half.ts --static              with what runs only while a module is loaded, too
 //
 // Results are kept in target/mutants-ts: what the same tests found in the same code is not looked for again.
 import { execFileSync } from 'node:child_process';
@@ -11,21 +10,40 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-/** Of each file of ts/: the test files that are about it, quick ones first. */
+/** Of each file of ts/: the test files that are about it, or some tests of one, quick ones first. */
 const TESTS = {
+  'arrays.ts': ['heap', 'memory/wasm-shared'],
+  'arrow.ts': ['arrow'],
+  'attach.ts': ['attach', 'hosts'],
+  'bind.ts': ['fuzz', 'vectors', 'edge-cases', 'attach', 'errors/js'],
+  'call.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs', 'faults'],
   'check.ts': ['streams', 'errors', 'memory'],
+  'curves.ts': ['columns/js'],
   'distance.ts': ['worksheet', 'edge-cases', 'errors'],
   'exact.ts': ['exact', 'accumulator'],
   'fold.ts': ['folds', 'attach'],
+  'functions.ts': ['vectors', 'errors/js'],
   'half.ts': ['half'],
+  'heap.ts': ['heap', 'memory/wasm-shared'],
+  'job.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs'],
+  'kernel.ts': ['hosts', 'faults', 'attach', 'memory/wasm-shared'],
+  'loss-accumulator.ts': ['accumulator/js', 'accumulator/errors'],
   'loss.ts': ['edge-cases', 'vectors', 'errors'],
+  'losses.ts': ['vectors', 'errors/js'],
+  'options.ts': ['fuzz', 'vectors', 'errors/js'],
+  'plain-kernel.ts': ['fuzz', 'vectors/js', 'edge-cases/js', 'exact/js', 'half/js'],
+  'plan.ts': ['fuzz', 'vectors', 'edge-cases', 'errors/js'],
   'rows.ts': ['folds', 'half'],
   'stage.ts': ['folds', 'half'],
+  'stamp.ts': ['attach', 'memory/wasm-shared'],
+  'streams.ts': ['streams'],
+  'tfjs.ts': ['tfjs'],
   'totals.ts': ['exact', 'folds'],
+  'walk.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs'],
 };
 
 const { values, positionals } = parseArgs({
-  options: { tests: { type: 'string' }, static: { type: 'boolean', default: false } },
+  options: { tests: { type: 'string' } },
   allowPositionals: true,
 });
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -49,14 +67,14 @@ for (const place of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
     mutate: [`ts/${place}`],
     // Texts: test/errors.test.ts compares each.
     mutator: { excludedMutations: ['StringLiteral'] },
-    testRunner: 'vitest',
-    vitest: { configFile: 'test/mutants/vitest.config.ts', related: false },
+    plugins: [new URL('runner.mjs', import.meta.url).href],
+    testRunner: 'in-one-process',
+    maxTestRunnerReuse: 100,
     coverageAnalysis: 'perTest',
-    ignoreStatic: !values.static,
     concurrency: 1,
     // The tests import the sources, whose types nothing checks on the way.
     disableTypeChecks: false,
-    timeoutMS: 20_000,
+    timeoutMS: 10_000,
     incremental: true,
     incrementalFile: `target/mutants-ts/${file}.json`,
     tempDirName: 'target/mutants-ts/sandbox',
