@@ -125,7 +125,7 @@ class Run {
 
   onBeforeRunTask(test) {
     if (this.failed) test.mode = 'skip';
-    state.currentTestId = idOf(test);
+    if (test.mode !== 'skip') state.currentTestId = idOf(test);
   }
 
   onAfterRunTask(test) {
