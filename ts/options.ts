@@ -386,8 +386,9 @@ export class Given {
   /** The same without its arrays, for a plan to keep. */
   withoutArrays(): Given {
     const copy = new Given();
+    const values = copy as unknown as Record<string, unknown>;
     for (const [name, value] of Object.entries(this))
-      Object.assign(copy, { [name]: typeof value === 'object' && value !== null ? ARRAY : value });
+      values[name] = typeof value === 'object' && value !== null ? ARRAY : value;
     return copy;
   }
 }

@@ -177,7 +177,17 @@ export function selfTest(): Difference[] {
 
         // The definition.
         const height = name === 'delta' || name === 'tau' ? threshold : 1;
-        const each = Array.from({ length: n }, (_, i) => {
+        const right = {
+          loss: [] as number[],
+          gradient: [] as number[],
+          toInside: [] as number[],
+          toOutside: [] as number[],
+          bend: [] as number[],
+          shift: [] as number[],
+          robust: [] as number[],
+        };
+        let weights = 0;
+        for (let i = 0; i < n; i++) {
           const d = (a[i] as number) - (b[i] as number);
           const [v, w] = [insideAt(i), outsideAt(i)];
           const e = v * d;
@@ -188,20 +198,19 @@ export function selfTest(): Difference[] {
           const cost = height * (isBelow ? (e * e) / (2 * threshold) : size - threshold / 2);
           const slope = height * (isBelow ? e / threshold : Math.sign(e));
           const ofBeta = isBelow ? -((size / threshold) ** 2) / 2 : -0.5;
-          return {
-            loss: keep * w * cost,
-            gradient: keep * w * v * slope,
-            toInside: keep * w * slope * d,
-            toOutside: keep * cost,
-            bend: isBelow ? (keep * w * v * v * height) / threshold : 0,
-            shift: keep * w * (name === 'beta' ? ofBeta : Math.max(0, size - threshold)),
-            robust: keep * w * v * v && (keep * w * v * v * height) / Math.max(size, threshold),
-            weight: maskAt(i) && w,
-            counts: maskAt(i),
-          };
-        });
-        const list = (key: keyof (typeof each)[0], factor = 1): number[] =>
-          each.map((element) => factor * element[key]);
+          right.loss.push(keep * w * cost);
+          right.gradient.push(keep * w * v * slope);
+          right.toInside.push(keep * w * slope * d);
+          right.toOutside.push(keep * cost);
+          right.bend.push(isBelow ? (keep * w * v * v * height) / threshold : 0);
+          right.shift.push(keep * w * (name === 'beta' ? ofBeta : Math.max(0, size - threshold)));
+          right.robust.push(
+            keep * w * v * v && (keep * w * v * v * height) / Math.max(size, threshold),
+          );
+          weights += maskAt(i) && w;
+        }
+        const list = (key: keyof typeof right, factor = 1): number[] =>
+          factor === 1 ? right[key] : right[key].map((value) => factor * value);
         const total = (values: number[]): number => values.reduce((sum, value) => sum + value, 0);
         const sum = total(list('loss'));
 
@@ -211,11 +220,11 @@ export function selfTest(): Difference[] {
           expected: number | Values,
           error = 0,
         ): void => {
-          const [mine, right] = [actual, expected].map((it) =>
-            typeof it === 'number' ? [it] : it,
-          ) as [Values, Values];
-          for (let index = 0; index < right.length; index++) {
-            const [actual, expected] = [mine[index] as number, right[index] as number];
+          const isNumber = typeof expected === 'number';
+          const wanted = isNumber ? [expected] : expected;
+          const found = (isNumber ? [actual] : actual) as Values;
+          for (let index = 0; index < wanted.length; index++) {
+            const [expected, actual] = [wanted[index] as number, found[index] as number];
             if (actual === expected) continue;
             if (Math.abs(actual - expected) <= error * Math.abs(expected)) continue;
             wrong.push({ what: `${loss.name}, ${kinds}: ${what}`, index, expected, actual });
@@ -238,10 +247,10 @@ export function selfTest(): Difference[] {
         check('gradient to outside weights', gradOutsideWeights, list('toOutside'));
         if (kinds === SPREAD) {
           const mean = { ...options, reduction: 'mean', divisor: 'weights' };
-          const weights = total(list('weight'));
           check('mean', loss(a, b, mean), sum / weights);
-          const shifted = each.map(({ toOutside, counts }) => counts && toOutside - sum / weights);
-          const ofWeights = shifted.map((value) => value / weights);
+          const ofWeights = list('toOutside').map(
+            (value, i) => maskAt(i) && (value - sum / weights) / weights,
+          );
           // The loop for robust weights is the one for thresholds by column.
           for (const more of [{}, { outRobustWeights: gradTarget }]) {
             withGrad(a, b, gradient, { ...mean, gradOutsideWeights, ...more });
