@@ -168,7 +168,6 @@ class Source {
   /** Closes it. What goes wrong in that is not said: something else went wrong before. */
   async close(reason: unknown): Promise<void> {
     if (!this.#isOpen) return;
-    this.#isOpen = false;
     const isBusy = this.#isBusy;
     const closed = (async () => this.#close(reason))().catch(() => {});
     // A generator that waits for something closes only after that.
