@@ -1,6 +1,6 @@
 // Losses of streams: chunks from any source, in any cut, are one call with exact sums; and whatever goes wrong,
 // the source is closed.
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import * as smooth from '../ts/index.ts';
 import { bits, reloaded } from './backends.ts';
 
@@ -144,6 +144,26 @@ test('other work has a turn though the source never waits', async () => {
   );
 });
 
+test('a turn is given every 50 ms, and not before', async () => {
+  const clock = vi.spyOn(Date, 'now').mockReturnValue(0);
+  const turns = vi.spyOn(globalThis, 'setTimeout');
+  try {
+    for (const [ms, wanted] of [
+      [0, 0],
+      [49, 0],
+      [50, 1],
+    ] as const) {
+      turns.mockClear();
+      const start = Date.now();
+      const onProgress = () => clock.mockReturnValue(start + ms);
+      await smooth.l1LossOf(cut(0, 5, 10), { onProgress });
+      expect(turns).toHaveBeenCalledTimes(wanted);
+    }
+  } finally {
+    vi.restoreAllMocks();
+  }
+});
+
 describe('what goes wrong rejects, and closes the source', () => {
   const wrong: [what: string, chunk: unknown, error: ErrorConstructor, message: string][] = [
     [
@@ -177,7 +197,18 @@ describe('what goes wrong rejects, and closes the source', () => {
       'smoothL1LossOf: pairs[2] must be [input, target] or { input, target }, got a Float32Array',
     ],
     ['three arrays', [1, 2, 3], TypeError, 'smoothL1LossOf: pairs[2] must be [input, target]'],
-    ['nothing', null, TypeError, 'got null'],
+    ...(
+      [
+        [null, 'null'],
+        [1, '1'],
+        [undefined, 'undefined'],
+      ] as const
+    ).map(([chunk, text]): (typeof wrong)[number] => [
+      text,
+      chunk,
+      TypeError,
+      `smoothL1LossOf: pairs[2] must be [input, target] or { input, target }, got ${text}`,
+    ]),
   ];
   test.each(wrong)('%s', async (_, chunk, error, message) => {
     const { log, source } = watched(2, () => ({ done: false, value: chunk }));
@@ -200,11 +231,43 @@ describe('what goes wrong rejects, and closes the source', () => {
     expect(stream.locked).toBe(false);
   });
 
+  test('the error of an accumulator is the cause of one that names the chunk', async () => {
+    const pairs = [cut(0, 5)[0], [new Float32Array(2), new Float32Array(3)]] as Pair[];
+    const failure = await smooth.l1LossOf(pairs).catch((reason) => reason);
+    expect(failure.message).toMatch(/^l1LossOf: pairs\[1\]: input has length 2/);
+    expect(failure.cause.message).toMatch(/^LossAccumulator.add: input has length 2/);
+  });
+
+  test('an error of a chunk itself comes through', async () => {
+    const failure = new Error('the package says "LossAccumulator: ..."');
+    const chunk = Object.defineProperty([1, new Float32Array(2)], 0, {
+      get() {
+        throw failure;
+      },
+    });
+    await expect(smooth.l1LossOf([chunk as never])).rejects.toBe(failure);
+  });
+
+  test.each([undefined, null, 1])('next() that gives %s', async (result) => {
+    const { log, source } = watched(0, () => result);
+    await expect(smooth.l1LossOf(source)).rejects.toThrow(
+      new TypeError(`l1LossOf: next() of pairs must give an object, got ${result}`),
+    );
+    expect(log.closed).toBe(0);
+  });
+
   test('an error of the source comes through, and the source is not closed twice', async () => {
     const failure = new Error('the disk is gone');
     const { log, source } = watched(1, () => Promise.reject(failure));
     await expect(smooth.smoothL1LossOf(source)).rejects.toBe(failure);
     expect(log).toEqual({ pulled: 1, closed: 0 });
+    const unsure = watched(1, () => ({
+      get done() {
+        throw failure;
+      },
+    }));
+    await expect(smooth.smoothL1LossOf(unsure.source)).rejects.toBe(failure);
+    expect(unsure.log).toEqual({ pulled: 1, closed: 0 });
     const stream = new ReadableStream<Pair>({ pull: (controller) => controller.error(failure) });
     await expect(smooth.smoothL1LossOf(stream)).rejects.toBe(failure);
     expect(stream.locked).toBe(false);
@@ -239,6 +302,32 @@ describe('what goes wrong rejects, and closes the source', () => {
       await expect(smooth.l1LossOf(source, { signal: controller.signal })).rejects.toBe('stop');
       expect(log).toEqual({ pulled: length, closed: 1 });
     }
+  });
+
+  test('closing is waited for, unless the source waits for its next chunk', async () => {
+    const signal = AbortSignal.abort('no');
+    const onProgress = () => {
+      throw 'no';
+    };
+    for (const options of [{ signal }, { onProgress }]) {
+      let isClosed = false;
+      const source = {
+        [Symbol.iterator]: () => source,
+        next: () => ({ done: false, value: cut(0, 5)[0] }),
+        async return() {
+          for (let i = 0; i < 9; i++) await undefined;
+          isClosed = true;
+        },
+      };
+      await expect(smooth.l1LossOf(source as never, options)).rejects.toBe('no');
+      expect(isClosed).toBe(true);
+    }
+    const controller = new AbortController();
+    async function* waiting() {
+      controller.abort('stop');
+      yield await (never() as Promise<Pair>);
+    }
+    await expect(smooth.l1LossOf(waiting(), { signal: controller.signal })).rejects.toBe('stop');
   });
 
   test('a signal that aborted before: nothing is pulled, and a stream is cancelled', async () => {
@@ -285,6 +374,7 @@ describe('wrong arguments reject, and touch no source', () => {
     [[1], 'l1LossOf: pairs must be an iterable, an async iterable or a ReadableStream, got 1'],
     [[new Float32Array(2)], 'got a Float32Array'],
     [['text'], 'got "text"'],
+    [[{}], 'got an Object'],
     [[[], { beta: 1 }], 'l1LossOf: there is no option "beta"'],
     [[[], { sum: 'fast' }], 'l1LossOf: there is no option "sum"'],
     [[[], { reduction: 'none' }], 'l1LossOf: loss must have reduction "sum" or "mean", got "none"'],
