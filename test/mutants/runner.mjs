@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { relative, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Script } from 'node:vm';
 import { INSTRUMENTER_CONSTANTS } from '@stryker-mutator/api/core';
 import { declareClassPlugin, PluginKind } from '@stryker-mutator/api/plugin';
@@ -49,6 +49,9 @@ class Modules {
   reset() {
     this.#loaded.clear();
     this.#mocks.clear();
+    vitest.vi.restoreAllMocks();
+    vitest.vi.unstubAllGlobals();
+    vitest.vi.useRealTimers();
   }
 
   load(path) {
@@ -60,7 +63,7 @@ class Modules {
     const load = (name) => {
       if (name === 'vitest') return this.#vitest;
       if (this.#mocks.has(name)) return this.#mocks.get(name);
-      const file = require.resolve(name);
+      const file = name.startsWith('file:') ? fileURLToPath(name) : require.resolve(name);
       return file.endsWith('.ts') ? this.load(file) : require(file);
     };
     this.#codeOf(path)(module, module.exports, load, pathToFileURL(path).href);
@@ -99,6 +102,8 @@ class Run {
   results = [];
   /** Whether a test is wanted, by its id. */
   isWanted;
+  // Tests change what `performance` says.
+  #began = 0n;
 
   get failed() {
     return this.results.find(({ status }) => status === TestStatus.Failed);
@@ -126,35 +131,32 @@ class Run {
   onBeforeRunTask(test) {
     if (this.failed) test.mode = 'skip';
     if (test.mode !== 'skip') state.currentTestId = idOf(test);
+    this.#began = process.hrtime.bigint();
   }
 
   onAfterRunTask(test) {
     state.currentTestId = undefined;
-    this.#add(test, idOf(test));
+    this.#add(test, idOf(test), Number(process.hrtime.bigint() - this.#began) / 1e6);
   }
 
   onAfterRunSuite(suite) {
     if (suite.result?.errors?.length) this.#add(suite, `${fullName(suite)}: hooks`);
   }
 
-  #add({ result, file }, id) {
-    if (result.state === 'pass')
-      this.results.push(resultOf(id, file.filepath, result.duration, TestStatus.Success));
-    if (result.state === 'fail')
-      this.results.push({
-        ...resultOf(id, file.filepath, result.duration, TestStatus.Failed),
-        failureMessage: String(result.errors?.[0]?.message),
-      });
+  #add({ result, file }, id, timeSpentMs = 0) {
+    const status = { pass: TestStatus.Success, fail: TestStatus.Failed }[result.state];
+    if (status === undefined) return;
+    const failureMessage = String(result.errors?.[0]?.message);
+    this.results.push({
+      id,
+      name: id,
+      fileName: file.filepath,
+      timeSpentMs,
+      status,
+      failureMessage,
+    });
   }
 }
-
-const resultOf = (id, fileName, timeSpentMs = 0, status) => ({
-  id,
-  name: id,
-  fileName,
-  timeSpentMs,
-  status,
-});
 
 /** An error that no test has caught, such as a rejected promise. */
 let uncaught;
@@ -198,7 +200,10 @@ class Runner {
     }
     if (uncaught !== undefined)
       run.results.push({
-        ...resultOf('uncaught', '', 0, TestStatus.Failed),
+        id: 'uncaught',
+        name: 'uncaught',
+        timeSpentMs: 0,
+        status: TestStatus.Failed,
         failureMessage: String(uncaught),
       });
     return { status: DryRunStatus.Complete, tests: run.results };
