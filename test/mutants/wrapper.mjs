@@ -15,8 +15,8 @@ const TESTS = {
   'arrays.ts': ['heap', 'memory/wasm-shared'],
   'arrow.ts': ['arrow'],
   'attach.ts': ['attach', 'hosts'],
-  'bind.ts': ['fuzz', 'vectors', 'edge-cases', 'attach', 'errors/js'],
-  'call.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs', 'faults'],
+  'bind.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'attach', 'errors/js'],
+  'call.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'jobs', 'faults'],
   'check.ts': ['streams', 'errors', 'memory'],
   'curves.ts': ['columns/js'],
   'distance.ts': ['worksheet', 'edge-cases', 'errors'],
@@ -25,14 +25,14 @@ const TESTS = {
   'functions.ts': ['vectors', 'errors/js'],
   'half.ts': ['half'],
   'heap.ts': ['heap', 'memory/wasm-shared'],
-  'job.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs'],
+  'job.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'jobs'],
   'kernel.ts': ['hosts', 'faults', 'attach', 'memory/wasm-shared'],
   'loss-accumulator.ts': ['accumulator/js', 'accumulator/errors'],
   'loss.ts': ['edge-cases', 'vectors', 'errors'],
   'losses.ts': ['vectors', 'errors/js'],
-  'options.ts': ['fuzz', 'vectors', 'errors/js'],
+  'options.ts': ['fuzz', 'vectors/shared', 'errors/js'],
   'plain-kernel.ts': ['fuzz', 'vectors/js', 'edge-cases/js', 'exact/js', 'half/js'],
-  'plan.ts': ['fuzz', 'vectors', 'edge-cases', 'errors/js'],
+  'plan.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'errors/js'],
   'rows.ts': ['folds', 'half'],
   'stage.ts': ['folds', 'half'],
   'stamp.ts': [
@@ -46,7 +46,7 @@ const TESTS = {
   'streams.ts': ['streams'],
   'tfjs.ts': ['tfjs'],
   'totals.ts': ['exact', 'folds'],
-  'walk.ts': ['fuzz', 'vectors', 'edge-cases', 'jobs'],
+  'walk.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'jobs'],
 };
 
 const { values, positionals } = parseArgs({
