@@ -542,10 +542,9 @@ describe.each(backends)('%s: arrays in the way of each other', (_, smooth) => {
             const own = block.subarray(at, at + 6);
             if (other.byteOffset + other.byteLength <= own.byteOffset) continue;
             const call = () => callWith(smooth, fn, arrays, { [operand]: other, [result]: own });
-            const inputs = fn.isDistance ? 'p or q' : 'input or target';
             const rule = isResult
               ? 'results must be apart'
-              : `it must be apart from it, or exactly ${inputs}`;
+              : `it must be apart from it${isFull ? ', or exactly in its place' : ''}`;
             const wanted = `RangeError: ${fn.says}: ${result} overlaps ${operand.split('.')[0]}; ${rule}`;
             texts.add(
               `${result} ${at}, ${operand} ${from}`,
@@ -587,7 +586,7 @@ describe.each(both)(
     const [input, target] = [block.subarray(4, 8), make(new Float32Array(4)) as Float32Array];
     test.each([1, 3, 5, 7])('overlap an input in part, at element %i', (at) => {
       const out = block.subarray(at, at + 4);
-      const rule = 'it must be apart from it, or exactly input or target';
+      const rule = 'it must be apart from it, or exactly in its place';
       const text = (fn: string, name: string, other: string) =>
         `RangeError: ${fn}: ${name} overlaps ${other}; ${rule}`;
       const { l1LossBackward, l1LossWithGrad } = smooth;

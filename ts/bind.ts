@@ -559,12 +559,14 @@ function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
     if (other === own || other.buffer !== buffer) continue;
     if (end <= other.start || other.start + other.bytesPerElement * other.length <= start) continue;
     if (other.isDerived) continue;
-    const isOperand = other.slot < slot.MASK && other.layout === layout.FULL;
-    if (!isOperand || other.start !== start || other.length !== own.length)
+    if (!isReplaceable(other) || other.start !== start || other.length !== own.length)
       throw overlap(plan, own.slot, other);
     binding.isInPlace = true;
   }
 }
+
+const isReplaceable = (other: Bound): boolean =>
+  other.slot < slot.MASK && other.layout === layout.FULL;
 
 function overlap(plan: Plan, at: number, other: Bound): RangeError {
   const name = (at: number): string => plan.nameOf(at).split('.')[0] as string;
@@ -572,7 +574,7 @@ function overlap(plan: Plan, at: number, other: Bound): RangeError {
     ? 'results must be apart'
     : other.bytesPerElement === 2
       ? 'it must be apart from it, since its elements take 32 bits'
-      : `it must be apart from it, or exactly ${name(slot.INPUT)} or ${name(slot.TARGET)}`;
+      : `it must be apart from it${isReplaceable(other) ? ', or exactly in its place' : ''}`;
   return new RangeError(`${plan.fn}: ${name(at)} overlaps ${name(other.slot)}; ${rule}`);
 }
 
