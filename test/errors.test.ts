@@ -50,6 +50,11 @@ test('the table of functions has every loss that the package exports', () => {
   expect([...new Set(listed)].sort()).toEqual(exported.sort());
 });
 
+test('functions have the names that they are exported under', () => {
+  for (const [name, value] of Object.entries(smooth))
+    if (typeof value === 'function') expect(value.name).toBe(name);
+});
+
 // ---- values of a wrong type -------------------------------------------------------------------
 /** Each under what messages call it. */
 const values: { [described: string]: unknown } = {
@@ -683,6 +688,25 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
   test.each(errors)('%s', (_, call, text) => {
     expect(thrown(call)).toBe(text);
   });
+});
+
+test.each(backends)('%s: a call of before, again and without gradOutput', (_, smooth) => {
+  const { huberLossBackward, huberLossDoubleBackward } = smooth;
+  for (const make of [f32, (...values: number[]) => smooth.float32(values)]) {
+    const [x, y, out] = [make(1, 2), make(3, 5), make(7, 7)];
+    for (const [call, fn] of [
+      [(g: unknown) => huberLossBackward(g as number, x, y, { out }), 'huberLossBackward'],
+      [
+        (g: unknown) => huberLossDoubleBackward(x, g as number, x, y, { out }),
+        'huberLossDoubleBackward',
+      ],
+    ] as const) {
+      call(1);
+      expect(thrown(() => call(undefined), { out })).toBe(
+        `TypeError: ${fn}: gradOutput must be a number or a Float32Array, got undefined`,
+      );
+    }
+  }
 });
 
 test('a proxy that was revoked, as any argument, is an error that names the argument', () => {
