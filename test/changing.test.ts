@@ -329,8 +329,8 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
           rowLength: 3,
         });
         expect(call(second), `${operand}: after another call`).toBe(found);
-        // As a kernel gives it that has seen nothing else.
-        const alone = fresh({ backend: smooth.backend });
+        // As plain JavaScript gives it that has seen nothing else.
+        const alone = fresh({ backend: 'js' });
         const same = arraysFor((values) => values.slice());
         const result = callWith(alone, fn, same, { [operand]: second.slice() });
         expect(found, `${operand}: another array`).toBe(resultsOf(same, result));
