@@ -308,10 +308,24 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
         ...Object.values(arrays).map((array) => (array as number[]).toString()),
       ]);
 
+    const isResult = (operand: string) =>
+      /^(out(Losses|RobustWeights)?|grad(P|Input|Target|InsideWeights|OutsideWeights))$/.test(
+        operand,
+      );
+
+    test.each(withArguments)('%s: another place for a result', (_, fn) => {
+      for (const operand of operandsOf(fn).filter(isResult)) {
+        const arrays = arraysFor(make);
+        const both = [0, 1].map(() => make(arrays[operand]));
+        for (const place of both) callWith(smooth, fn, arrays, { [operand]: place });
+        expect(both[1], operand).toEqual(both[0]);
+        expect(both[0], operand).not.toEqual(arrays[operand].fill(7));
+      }
+    });
+
     test.each(withArguments)('%s: another array, and other values in the same one', (_, fn) => {
       for (const operand of operandsOf(fn)) {
-        // Results are places, not values.
-        if (/^(out\w*|grad(P|Input|Target|InsideWeights|OutsideWeights))$/.test(operand)) continue;
+        if (isResult(operand)) continue;
         const arrays = arraysFor(make);
         const first = make(arrays[baseOf(operand)].slice());
         const second = make(others(operand, arrays[baseOf(operand)].slice()));
