@@ -2,12 +2,15 @@
 import { describe, expect, test } from 'vitest';
 import { backends, fresh } from './backends.ts';
 import {
+  type Any,
   type Arrays,
   arraysFor,
   baseOf,
   callWith,
   f32,
+  functions,
   operandsOf,
+  optionsOf,
   places,
   thrown,
   withArguments,
@@ -221,13 +224,17 @@ describe.each(backends)('%s: options of any kind', (_, smooth) => {
     ];
     const before = call();
     prototype.helper = () => 1;
-    Object.defineProperty(prototype, 'beta', { value: 4, configurable: true });
+    const names = new Set([...functions.values()].flatMap(optionsOf));
+    expect(names.size).toBe(28);
     try {
-      expect(call()).toEqual(before);
-      expect(smooth.smoothL1Loss(x, y, { beta: 4, reduction: 'sum' })).toBe(1.125);
+      for (const name of names) {
+        Object.defineProperty(prototype, name, { value: 5, configurable: true });
+        expect(call(), name).toEqual(before);
+        expect(smooth.smoothL1Loss(x, y, { beta: 4, reduction: 'sum' }), name).toBe(1.125);
+        delete prototype[name];
+      }
     } finally {
-      delete prototype.helper;
-      delete prototype.beta;
+      for (const name of ['helper', ...names]) delete prototype[name];
     }
   });
 
@@ -258,6 +265,94 @@ describe.each(backends)('%s: options of any kind', (_, smooth) => {
       );
     },
   );
+});
+
+test('each option counts in its own call, whatever the options of the last call', () => {
+  const four = (value: number) => f32(value, value, value, value);
+  const [rowLength, three] = [2, f32(3, 0.5, -1, 7)];
+  const masked = { mask: Uint8Array.of(0, 0, 0, 0), divisor: 'unmasked' };
+  const sides = [{ perRow: f32(2, 3) }, { perColumn: f32(2, 3) }];
+  const weights = [2, 3, four(2), ...sides];
+  /** Inputs, targets, and options of calls that follow each other in any order. */
+  const groups: ['SmoothL1Loss' | 'QuantileHuberLoss', unknown, Float32Array, Arrays[]][] = [
+    [
+      'SmoothL1Loss',
+      three,
+      f32(0, 5, 6, 0),
+      [
+        {},
+        { beta: 2 },
+        { beta: f32(2, 4), rowLength },
+        { sigma: 2 },
+        { sigma: f32(2, 4), rowLength },
+        { reduction: 'sum' },
+        { scale: 3 },
+        { outLosses: four(0) },
+        { sum: 'exact', outLosses: four(0) },
+        ...weights.map((insideWeights) => ({ insideWeights, rowLength })),
+        ...weights.map((outsideWeights) => ({ outsideWeights, rowLength })),
+        ...weights.map((weight) => ({ weight, rowLength })),
+        { weight: 2, divisor: 'weights' },
+        { outsideWeights: 2, divisor: 'weights' },
+        { divisor: 'weights' },
+        { mask: Uint8Array.of(1, 1, 0, 1) },
+        { mask: { perRow: Uint8Array.of(1, 0) }, rowLength },
+        { mask: { perColumn: Uint8Array.of(1, 0) }, rowLength },
+        { ignoreValue: 5 },
+        { ignoreValue: 6 },
+        { rowLength: 3 },
+        { divisor: 3 },
+        { minDivisor: 100 },
+        masked,
+        { ...masked, onZeroDivisor: 'zero' },
+        { copy: 'throw' },
+        { outRobustWeights: four(0) },
+        { gradTarget: four(0) },
+        { insideWeights: four(2), gradInsideWeights: four(0) },
+        { outsideWeights: four(2), gradOutsideWeights: four(0) },
+        { accumulate: true },
+      ],
+    ],
+    ['SmoothL1Loss', three, f32(0, 1, NaN, 3), [{}, { ignoreNaNTargets: true }]],
+    [
+      'SmoothL1Loss',
+      Uint16Array.of(0x4200, 0x3800, 0xbc00, 0x4700),
+      f32(1, 2, 3, 4),
+      [{}, { inputType: 'float16' }, { inputType: 'bfloat16' }],
+    ],
+    [
+      'QuantileHuberLoss',
+      three,
+      four(1),
+      [
+        {},
+        { delta: 2 },
+        { delta: f32(2, 4), rowLength },
+        { tau: 1 },
+        { tau: f32(0, 1), rowLength },
+      ],
+    ],
+  ];
+  const [, smooth] = backends[2] as (typeof backends)[0];
+  for (const [type, input, target, all] of groups) {
+    const outcome = (loss: Any, options: Arrays): string => {
+      const [own, gradInput] = [structuredClone(options), four(1)];
+      let result: unknown;
+      const text = thrown(() => {
+        result = loss.withGrad(input, target, gradInput, own);
+      });
+      return `${result} ${text} ${gradInput} ${own.outLosses} ${own.outRobustWeights} ${own.gradTarget} ${own.gradInsideWeights} ${own.gradOutsideWeights}`;
+    };
+    const wrong: unknown[] = [];
+    const alone = all.map((options) => outcome(new smooth[type](), options));
+    for (const [i, options] of all.entries())
+      for (const before of new Set([0, i - 1, i + 1])) {
+        const loss = new smooth[type]();
+        outcome(loss, all[before] ?? {});
+        if (outcome(loss, options) !== alone[i]) wrong.push([all[before], options]);
+      }
+    expect(wrong).toEqual([]);
+  }
 });
 
 test('more losses than there are jobs: each call has its own words', () => {
