@@ -5,6 +5,7 @@ import {
   huberLoss,
   huberLossBackward,
   huberLossDeltaGrad,
+  huberLossDoubleBackward,
   huberLossHessian,
   huberLossWithGrad,
   l1Loss,
@@ -16,6 +17,7 @@ import {
   smoothL1Loss,
   smoothL1LossBackward,
   smoothL1LossBetaGrad,
+  smoothL1LossDoubleBackward,
   smoothL1LossHessian,
   smoothL1LossWithGrad,
 } from './losses.ts';
@@ -42,7 +44,14 @@ interface Tried {
    * (3). Each has a loop of the kernel, or is spread in a way of its own.
    */
   layouts: string[];
-  functions: [loss: Any, backward: Any, withGrad: Any, hessian?: Any, thresholdGrad?: Any];
+  functions: [
+    loss: Any,
+    backward: Any,
+    withGrad: Any,
+    hessian?: Any,
+    doubleBackward?: Any,
+    thresholdGrad?: Any,
+  ];
 }
 
 const PLAIN = '000';
@@ -64,6 +73,7 @@ const tried = (): Tried[] => [
       smoothL1LossBackward,
       smoothL1LossWithGrad,
       smoothL1LossHessian,
+      smoothL1LossDoubleBackward,
       smoothL1LossBetaGrad,
     ],
   },
@@ -83,6 +93,7 @@ const tried = (): Tried[] => [
       huberLossBackward,
       huberLossWithGrad,
       huberLossHessian,
+      huberLossDoubleBackward,
       huberLossDeltaGrad,
     ],
   },
@@ -142,7 +153,7 @@ export function selfTest(): Difference[] {
 
     for (const { name, threshold, layouts, functions } of tried())
       for (const kinds of layouts) {
-        const [loss, backward, withGrad, hessian, thresholdGrad] = functions;
+        const [loss, backward, withGrad, hessian, doubleBackward, thresholdGrad] = functions;
         const rowLength = kinds === BOXES ? 4 : 3;
         const isLong = threshold === 2 && name === 'beta' && (kinds === PLAIN || kinds === SPREAD);
         const n = isLong ? LONG : kinds === BOXES ? 64 : SHORT;
@@ -259,7 +270,18 @@ export function selfTest(): Difference[] {
         }
         const many = list('gradient').map((slope, i) => slope * (upstream[i] as number));
         check('gradients of many', backward(part(upstream), a, b, { ...none, out }), many);
+        const ofBoth = backward(part(upstream), a, b, { ...none, out, gradTarget });
+        check('gradients of many to both', ofBoth, many);
+        const negative = many.map((slope) => -slope);
+        check('gradients of many to the target', gradTarget, negative);
         if (hessian) check('Hessian', hessian(a, b, { ...options, out }), list('bend'));
+        if (doubleBackward) {
+          const each = doubleBackward(a, part(upstream), a, b, { ...none, out });
+          const bends = list('bend').map(
+            (bend, i) => bend * (a[i] as number) * (upstream[i] as number),
+          );
+          check('double backward', each, bends);
+        }
         if (kinds !== PLAIN) continue;
         check('losses alone', loss(a, b, { ...none, out }), list('loss'));
         check('exact sum', loss(a, b, { ...options, sum: 'exact' }), sum);
