@@ -60,7 +60,6 @@ export class Job {
     this.#wanted = plan.want;
     this.#counted = 0;
     this.#isStale = true;
-    this.#pointed = -1;
     this.binding.forget();
   }
 
@@ -135,9 +134,7 @@ export class Job {
         u32[word + 1] = place;
       } else {
         const word = this.#word + RESULTS + at - slot.OUT;
-        if ((wanted & wantsOf(at)) === 0) place = 0;
-        if ((u32[word] === 0) !== (place === 0)) this.#isStale = true;
-        u32[word] = place;
+        u32[word] = (wanted & wantsOf(at)) === 0 ? 0 : place;
       }
     }
   }
