@@ -185,7 +185,7 @@ test('arrays in an attached memory', () => {
   const loss = new smooth.SmoothL1Loss();
   const [x, y] = [program.floats(input), program.floats(target)];
   const before = smooth.copiedBytes();
-  const there = new smooth.LossAccumulator(loss).add(x, y).add(x, y);
+  const there = new smooth.LossAccumulator(loss).add(x, y).addWithGrad(x, y, program.floats(x));
   expect(smooth.copiedBytes()).toBe(before);
   const here = new smooth.LossAccumulator(loss).add(input, target);
   expect(there.add(input, target).toBytes()).toEqual(here.merge(here).add(input, target).toBytes());

@@ -253,6 +253,30 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(smooth.l1Loss(input, input)).toBe(0);
   });
 
+  test('a mean that is divided by 0, and is 0: no gradient, but losses and robust weights', () => {
+    const zero = { divisor: 0, onZeroDivisor: 'zero' } as const;
+    const places = [f32, (...values: number[]) => smooth.float32(values)];
+    for (const put of places) {
+      const input = put(3, -1);
+      const results = { gradTarget: put(7, 7), outLosses: put(7, 7), outRobustWeights: put(7, 7) };
+      const { gradTarget, outLosses, outRobustWeights } = results;
+      // The gradient is in the place of the input, which the losses are made of.
+      const options = { ...zero, ...results };
+      expect(smooth.huberLossWithGrad(input, put(1, -1.5), input, options)).toBe(0);
+      expect([input, gradTarget]).toEqual([f32(0, 0), f32(0, 0)]);
+      expect([outLosses, outRobustWeights]).toEqual([f32(1.5, 0.125), f32(0.5, 1)]);
+      const sum = put(5, 6);
+      smooth.l1LossWithGrad(put(1, 2), put(3, 4), sum, { ...zero, accumulate: true });
+      expect(sum).toEqual(f32(5, 6));
+    }
+  });
+
+  test('a mean of nothing leaves nothing to the next one', () => {
+    const loss = new smooth.L1Loss({ divisor: 'unmasked', onZeroDivisor: 'zero' });
+    const of = (...mask: boolean[]) => loss.forward(f32(1, 3), f32(0, 0), { mask });
+    expect([of(false, false), of(true, true), of(false, true)]).toEqual([0, 2, 3]);
+  });
+
   test('an array of more than 2^32 - 1 elements is an error that says the limit', (context) => {
     let mask: Uint8Array;
     try {

@@ -181,6 +181,9 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(smooth.l1Loss(input, target, { ...options, mask })).toEqual(f32(NaN, 2.5));
     const zero = { ...options, mask, onZeroDivisor: 'zero' } as const;
     expect(smooth.l1Loss(input, target, zero)).toEqual(f32(0, 2.5));
+    const place = smooth.float32([7, 7, 7]);
+    smooth.l1Loss(input, target, { ...zero, out: place.subarray(0, 2) });
+    expect(place).toEqual(f32(0, 2.5, 7));
     expect(smooth.l1LossBackward(2, input, target, zero)).toEqual(f32(0, 0, 1, 1));
     const least = { ...options, mask, minDivisor: 4 } as const;
     expect(smooth.l1Loss(input, target, least)).toEqual(f32(0, 1.25));
