@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import { bits, fresh, type Package } from './backends.ts';
+import { bits, fresh, type Package, reloaded } from './backends.ts';
 import { inPlain, rolesOf, run } from './calls.ts';
 import { anyBits, call, shortLength, tame } from './draws.ts';
 import { thrown } from './functions.ts';
@@ -15,8 +15,16 @@ import { Program } from './program.ts';
 const PAGE = 65536;
 const smooth = fresh();
 const plain = fresh({ backend: 'js' });
-const { attach, copiedBytes, float32, huberLoss, l1Loss, smoothL1Loss, smoothL1LossWithGrad } =
-  smooth;
+const {
+  attach,
+  copiedBytes,
+  float32,
+  huberLoss,
+  huberLossBackward,
+  l1Loss,
+  smoothL1Loss,
+  smoothL1LossWithGrad,
+} = smooth;
 
 /** What was attached in a test. */
 const attached: (() => void)[] = [];
@@ -274,6 +282,22 @@ describe('memory that grows', () => {
     expect(last.every((x) => x === 0)).toBe(true);
   });
 
+  test('an allocator that grows a shared memory: the arrays of the call stay', () => {
+    const program = new Program(1, { shared: true });
+    attachTo(program);
+    const [x, t, out, delta] = [1, 0.5, 1, 0.25].map((step) =>
+      program.floats(ramp(1000, step).map(Math.abs)),
+    ) as [Float32Array, Float32Array, Float32Array, Float32Array];
+    const { byteLength } = program.memory.buffer;
+    program.forget(byteLength);
+    const options = { delta, rowLength: 1000, reduction: 'none' } as const;
+    expect(copied(() => huberLoss(x, t, { ...options, out }))).toBe(0);
+    expect(program.memory.buffer.byteLength).toBeGreaterThan(byteLength);
+    expect(bits(out)).toBe(
+      bits(huberLoss(x.slice(), t.slice(), { ...options, delta: delta.slice() })),
+    );
+  });
+
   test('an allocator that grows the memory', () => {
     const program = new Program(1);
     attachTo(program);
@@ -293,6 +317,77 @@ describe('memory that grows', () => {
     const [x2, t2, out2, delta2] = again;
     expect(copied(() => huberLoss(x2, t2, { ...options, delta: delta2, out: out2 }))).toBe(0);
     expect(out2[50]).toBe(0.5);
+  });
+});
+
+describe('memory for what a call makes itself', () => {
+  type Put = (values: number[]) => Float32Array;
+  const n = 4000;
+  const zeros = (length: number): number[] => Array(length).fill(0);
+  const inputs = (put: Put) => [put(ramp(n)), put(ramp(n, 1))] as const;
+  /** Each places its arrays, computes, and returns its results. */
+  const calls: [string, (put: Put) => Float32Array[]][] = [
+    [
+      'curves of columns',
+      (put) => {
+        const options = { delta: put(ramp(1000).map(Math.abs)), rowLength: 1000 };
+        return [huberLoss(...inputs(put), { ...options, reduction: 'none', out: put(zeros(n)) })];
+      },
+    ],
+    [
+      'upstream gradients of row means',
+      (put) => {
+        const options = { reduction: 'rowMeans', rowLength: 2, out: put(zeros(n)) } as const;
+        return [huberLossBackward(2, ...inputs(put), options)];
+      },
+    ],
+    [
+      'losses that are added up by column',
+      (put) => {
+        const options = { reduction: 'columns', rowLength: 4, out: put(zeros(4)) } as const;
+        return [huberLoss(...inputs(put), options)];
+      },
+    ],
+    [
+      'gradients to weights by row and by column',
+      (put) => {
+        const grads = { gradInsideWeights: put(zeros(n / 4)), gradOutsideWeights: put(zeros(4)) };
+        const weights = { insideWeights: put(ramp(n / 4)), outsideWeights: put(ramp(4)) };
+        const options = { ...weights, ...grads, rowLength: 4, out: put(zeros(n)) };
+        return [huberLossBackward(1, ...inputs(put), options), ...Object.values(grads)];
+      },
+    ],
+  ];
+
+  /** A memory that grows whenever the kernel takes some of it. */
+  function growing(): { asked: number[]; put: Put } {
+    const program = new Program(8);
+    const asked: number[] = [];
+    attachTo(program, {
+      allocate(bytes: number) {
+        asked.push(bytes);
+        return program.memory.grow(Math.ceil(bytes / PAGE)) * PAGE;
+      },
+    });
+    return { asked, put: (values) => program.floats(values) };
+  }
+
+  test.each(calls)('%s: all of it is taken before the call, and kept', (_, compute) => {
+    const { asked, put } = growing();
+    expect(thrown(() => compute(put))).toMatch('made the memory grow, which detached the arrays');
+    expect(asked).toHaveLength(2);
+    const expected = compute((values) => Float32Array.from(values)).map(bits);
+    expect(copied(() => expect(compute(put).map(bits)).toEqual(expected))).toBe(0);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('nothing is taken where the arrays of a call are all that there is', () => {
+    const { asked, put } = growing();
+    const [[x, t], out] = [inputs(put), put(zeros(n))];
+    huberLoss(x, t, { reduction: 'none', out });
+    huberLossBackward(1, x, t, { gradInsideWeights: put(zeros(n)), out });
+    huberLossBackward(1, x, t, { reduction: 'columns', rowLength: 4, out });
+    expect(asked).toHaveLength(1);
   });
 });
 
@@ -414,6 +509,31 @@ describe('what is wrong is told', () => {
     detach();
   });
 
+  test('an allocator that gives out the last bytes of the memory first', () => {
+    const program = new Program(8);
+    let end = program.memory.buffer.byteLength;
+    attachTo(program, {
+      allocate(bytes: number) {
+        end -= bytes;
+        return end;
+      },
+    });
+    const [x, t, delta] = [0.25, 1, 2].map((step) =>
+      program.floats(ramp(10, step).map(Math.abs)),
+    ) as [Float32Array, Float32Array, Float32Array];
+    const before = end;
+    expect(copied(() => huberLoss(x, t, { delta, rowLength: 10 }))).toBe(0);
+    expect(end).toBeLessThan(before);
+  });
+
+  test('a target that is no array, beside an input in the memory', () => {
+    attachTo(program);
+    const x = new Float32Array(memory.buffer, 300_000, 10);
+    expect(thrown(() => l1Loss(x, {} as never))).toBe(
+      'TypeError: l1Loss: target must be a Float32Array, a Float16Array or a Uint16Array, got an Object',
+    );
+  });
+
   test('an allocator that throws: its error comes through, and nothing is attached', () => {
     const error = new Error('out of memory');
     const allocate = (): never => {
@@ -461,6 +581,19 @@ describe('what is wrong is told', () => {
 });
 
 describe('detaching', () => {
+  test('before and after it, where nothing else has used the package', async () => {
+    const own = await reloaded();
+    const program = new Program();
+    const detach = attachTo(program, {}, own);
+    const x = program.floats(ramp(100));
+    for (const bytes of [0, 800]) {
+      const before = own.copiedBytes();
+      expect(own.l1Loss(x, x)).toBe(0);
+      expect(own.copiedBytes() - before).toBe(bytes);
+      detach();
+    }
+  });
+
   test('what was taken is released, once; arrays are copied afterwards', () => {
     const program = new Program();
     const detach = attachTo(program, { release: program.release });

@@ -97,32 +97,51 @@ describe('rows of more than 131,072 columns', () => {
     }
   });
 
+  type Make = () => Float32Array;
   test('an attached memory that is almost full grows before the call, not in it', () => {
     const smooth = fresh();
     const program = new Program(64);
     const detach = smooth.attach(program.memory, { allocate: program.allocate });
     try {
-      const [x, y, beta, perColumn, out] = [7, 11, 1, 13, 0].map((step) =>
-        program.floats(numbers(COLUMNS, step).map(Math.abs)),
-      ) as [Float32Array, Float32Array, Float32Array, Float32Array, Float32Array];
+      const [x, y, beta, perColumn, out] = [7, 11, 1, 13, 0].map((step) => {
+        const { byteOffset } = program.floats(numbers(COLUMNS, step).map(Math.abs));
+        return () => new Float32Array(program.memory.buffer, byteOffset, COLUMNS);
+      }) as [Make, Make, Make, Make, Make];
       program.allocate(program.memory.buffer.byteLength - program.end - 16384);
-      const options = { beta, insideWeights: { perColumn }, rowLength: COLUMNS, out };
-      expect(thrown(() => smooth.smoothL1LossBackward(1, x, y, options))).toMatch(
-        'made the memory grow, which detached the arrays of the call',
-      );
+      const call = () =>
+        smooth.smoothL1LossBackward(1, x(), y(), {
+          beta: beta(),
+          insideWeights: { perColumn: perColumn() },
+          outsideWeights: { perColumn: perColumn() },
+          mask: { perColumn: new Uint8Array(perColumn().buffer, 1024, COLUMNS) },
+          rowLength: COLUMNS,
+          out: out(),
+        });
+      expect(thrown(call)).toMatch('made the memory grow, which detached the arrays of the call');
+      // All of it was taken.
+      const { length } = program.taken;
+      call();
+      expect(program.taken).toHaveLength(length);
     } finally {
       detach();
     }
   });
 
-  test('a threshold that is wrong: nothing is written', () => {
+  test('a threshold or a quantile that is wrong: nothing is written', () => {
     const beta = byColumn(THRESHOLDS);
     beta[COLUMNS - 1] = -1;
     const [x, out] = [numbers(COLUMNS, 7), new Float32Array(COLUMNS).fill(7)];
-    const options = { beta, rowLength: COLUMNS, reduction: 'none', out } as const;
+    const rest = { rowLength: COLUMNS, reduction: 'none', out } as const;
+    const options = { ...rest, beta };
     for (const [, smooth] of backends)
       expect(thrown(() => smooth.smoothL1Loss(x, x, options))).toBe(
         `RangeError: smoothL1Loss: beta[${COLUMNS - 1}] must be a number from 0, got -1`,
+      );
+    const tau = byColumn(TAUS);
+    tau[COLUMNS - 1] = 2;
+    for (const [, smooth] of backends)
+      expect(thrown(() => smooth.quantileHuberLoss(x, x, { ...rest, delta: 1, tau }))).toBe(
+        `RangeError: quantileHuberLoss: tau[${COLUMNS - 1}] must be a number from 0 to 1, got 2`,
       );
     expect(out.every((x) => x === 7)).toBe(true);
   });

@@ -12,9 +12,20 @@ import { parseArgs } from 'node:util';
 
 /** Of each file of ts/: the test files that are about it, or some tests of one, quick ones first. */
 const TESTS = {
-  'arrays.ts': ['heap', 'memory/wasm-shared'],
+  'arrays.ts': [
+    'memory/wasm-shared',
+    'memory/js: float32',
+    'half/makes zeros',
+    'half/Float16Array',
+  ],
   'arrow.ts': ['arrow'],
-  'attach.ts': ['attach', 'hosts'],
+  'attach.ts': [
+    'attach',
+    'hosts',
+    'columns/attached memory',
+    'threads/is left by the workers',
+    'threads/whose allocator fails',
+  ],
   'bind.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'attach', 'errors/js'],
   'call.ts': [
     'edge-cases/shared',
@@ -29,7 +40,14 @@ const TESTS = {
   ],
   'check.ts': ['streams', 'errors', 'memory'],
   'control.ts': ['threads/the results are those of one thread'],
-  'curves.ts': ['columns/js'],
+  'curves.ts': [
+    'vectors/js',
+    'errors/js',
+    'attach/by column',
+    'columns/is wrong',
+    'columns/js',
+    'columns/memory',
+  ],
   'distance.ts': ['worksheet', 'edge-cases', 'errors'],
   'exact.ts': ['exact', 'accumulator'],
   'fold.ts': ['folds', 'attach'],
