@@ -110,6 +110,10 @@ test.each(places)(
       return isLong ? sumInOrder(own) : own.reduce((a, b) => a + b, 0);
     });
     expect(outRows).toEqual(sums);
+    const whole = smooth.float32(rows);
+    smooth.smoothL1Loss(x, y, { ...options, reduction: 'rows', out: whole });
+    expect(whole).toEqual(sums);
+    smooth.free(whole);
 
     const sumOf = (full: Float32Array, length: number, of: (i: number) => number) => {
       const sums = new Float64Array(length);
@@ -152,3 +156,33 @@ test.each(places)(
     }
   },
 );
+
+test('rows with a threshold for each of more columns than are prepared at once: the bits of parts of them', () => {
+  const columns = 2 ** 17 + 4099;
+  const [x, y, weights] = [7919, 104_729, 6151].map((seed, i) =>
+    smooth.float32(values(seed, i < 2 ? 2 * columns : columns)),
+  ) as [Any, Any, Any];
+  const beta = smooth.float32(weights.map(Math.abs));
+  const mask = smooth.uint8(beta.map((_, i) => i % 3));
+  const losses = (from: number, to: number, row: number, isWhole = false) => {
+    const cut = (array: Any) => array.subarray(row * columns + from, row * columns + to);
+    const [input, target] = isWhole ? [x, y] : [cut(x), cut(y)];
+    return smooth.smoothL1Loss(input, target, {
+      rowLength: to - from,
+      beta: beta.subarray(from, to),
+      weight: { perColumn: weights.subarray(from, to) },
+      mask: { perColumn: mask.subarray(from, to) },
+      reduction: 'none',
+    });
+  };
+  const all = losses(0, columns, 0, true);
+  for (const row of [0, 1])
+    for (const [from, to] of [
+      [0, 70_000],
+      [70_000, columns],
+    ] as const) {
+      const part = all.subarray(row * columns + from, row * columns + to);
+      expect(areSame(part, losses(from, to, row))).toBe(true);
+    }
+  for (const array of [x, y, weights, beta, mask]) smooth.free(array);
+});

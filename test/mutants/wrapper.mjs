@@ -60,7 +60,6 @@ const TESTS = {
     'fuzz',
     'vectors/shared',
     'edge-cases/shared',
-    'columns/wasm-shared: each',
     'threads/thread rows of',
   ],
   'kernel.ts': ['hosts', 'faults', 'attach', 'memory/wasm-shared'],
@@ -90,7 +89,6 @@ const TESTS = {
     'accumulator/attached',
     'threads/thread rows of',
     'jobs',
-    'columns/wasm-shared: each',
   ],
 };
 
