@@ -97,6 +97,60 @@ test('long arrays begin at different places of a page, also those that the memor
   expect(new Set(places).size).toBeGreaterThanOrEqual(7);
 });
 
+test('what a memory grew by in steps is one piece, once all of it is released', () => {
+  for (const order of [
+    [0, 1, 2],
+    [2, 1, 0],
+    [1, 2, 0],
+  ]) {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 100, shared: true });
+    const heap = new Heap({ kind: 'growing', memory });
+    const starts = [0, 1, 2].map(() => heap.allocate(20 * PAGE, 'test'));
+    for (const i of order) heap.release(starts[i] as number);
+    const { byteLength } = memory.buffer;
+    expect(byteLength).toBeGreaterThan(60 * PAGE);
+    expect(heap.allocate(byteLength - START - 576, 'test')).toBe(START);
+    expect(memory.buffer.byteLength).toBe(byteLength);
+  }
+});
+
+test('a memory grows a few times for many arrays, and by little more than they need', () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 2000, shared: true });
+  const { grow } = memory;
+  let count = 0;
+  memory.grow = (pages) => {
+    count++;
+    return grow.call(memory, pages);
+  };
+  const heap = new Heap({ kind: 'growing', memory });
+  for (let i = 0; i < 16_000; i++) heap.allocate(4096, 'test');
+  expect(count).toBeLessThan(30);
+  expect(memory.buffer.byteLength).toBeLessThan(1.15 * 1000 * PAGE);
+});
+
+test('no array starts in the first 1,024 bytes, nor in the last page of 4 GiB', () => {
+  const empty = new WebAssembly.Memory({ initial: 0, maximum: 2, shared: true });
+  // The heap's own word is the first.
+  expect(new Heap({ kind: 'growing', memory: empty }).allocate(64, 'test')).toBe(1024 + 64);
+  const fixed = new WebAssembly.Memory({ initial: 1, maximum: 1 });
+  const whole = new Heap({ kind: 'fixed', memory: fixed, start: 0, isOwned: true });
+  expect(whole.allocate(PAGE - 1024, 'test')).toBe(1024);
+
+  const memory = new WebAssembly.Memory({ initial: 65_530, maximum: 65_536, shared: true });
+  const heap = new Heap({ kind: 'growing', memory });
+  heap.allocate(3 * PAGE, 'test');
+  expect(memory.buffer.byteLength).toBe(65_535 * PAGE);
+  expect(() => heap.allocate(3 * PAGE, 'test')).toThrow('cannot grow that much');
+});
+
+test('more bytes than any memory has are an error', () => {
+  const heap = smallHeap();
+  for (const bytes of [2 ** 32, 2 ** 38, 2 ** 40, 2 ** 52])
+    expect(() => heap.allocate(bytes, 'test')).toThrow(
+      `test: ${bytes} bytes asked for, ${END - START} bytes left of ${END} in the kernel's memory`,
+    );
+});
+
 describe('50,000 holes between as many arrays', () => {
   /** How often the statement of the allocator ran that ran most. */
   async function stepsOf(call: () => void): Promise<number> {
