@@ -175,6 +175,7 @@ describe.each(backends)('%s: options of any kind', (_, smooth) => {
       new Options(),
       Object.create(own),
       Object.assign(Object.create(null), own),
+      Object.assign(Object.create(null), own, { [Symbol.toStringTag]: 'Module' }),
     ])
       expect(smooth.smoothL1Loss(x, y, options)).toBe(1.125);
     expect(new smooth.SmoothL1Loss(new Options()).forward(x, y)).toBe(1.125);
@@ -205,12 +206,30 @@ describe.each(backends)('%s: options of any kind', (_, smooth) => {
     );
   });
 
-  test('the name that is nearest is offered', () => {
-    expect(thrown(() => smooth.smoothL1Loss(x, y, { weigth: 2 } as never))).toMatch(
-      /^TypeError: smoothL1Loss: there is no option "weigth"; did you mean weight\? There are beta, /,
-    );
-    expect(thrown(() => smooth.smoothL1Loss(x, y, { colour: 2 } as never))).toMatch(
-      /no option "colour"; there are beta, /,
+  test('the name that is nearest is offered, but none that differs by more than a letter', () => {
+    const of = (name: string) => thrown(() => smooth.smoothL1Loss(x, y, { [name]: 2 }));
+    const near = {
+      weight: ['weigth', 'Weight', 'weights', 'weght', 'wexght', 'xweight', 'ewight'],
+      beta: ['BETA', 'bets', 'eta', 'xbeta', 'betaa', 'bta', 'bxeta', 'bxta', 'btea'],
+    };
+    for (const [right, wrong] of Object.entries(near))
+      for (const name of wrong)
+        expect(of(name)).toMatch(
+          `TypeError: smoothL1Loss: there is no option "${name}"; did you mean ${right}? There are beta, `,
+        );
+    for (const name of ['colour', 'bxya', 'bxea', 'btxa', 'ewigth', 'weightxx', 'xxweight', 'wght'])
+      expect(of(name)).toMatch(`no option "${name}"; there are beta, `);
+  });
+
+  test('those of a loss object count in a call that has others', () => {
+    const mask = { perColumn: Uint8Array.of(1, 0) };
+    const own = { rowLength: 2, mask, insideWeights: { perColumn: f32(2, 5) } } as const;
+    const loss = new smooth.L1Loss({ ...own, reduction: 'sum' });
+    const [input, target] = [f32(3, 1, 4, 1), f32(0, 0, 0, 0)];
+    expect(loss.forward(input, target, { scale: 2 })).toBe(28);
+    expect(loss.forward(input, target, { mask: [true, true, false, false] })).toBe(11);
+    expect(thrown(() => loss.forward(input, target, { mask: [true, 1] as never }))).toMatch(
+      /^TypeError: L1Loss: mask must be a Uint8Array, .* got an Array/,
     );
   });
 
@@ -272,7 +291,7 @@ test('each option counts in its own call, whatever the options of the last call'
   const [rowLength, three] = [2, f32(3, 0.5, -1, 7)];
   const masked = { mask: Uint8Array.of(0, 0, 0, 0), divisor: 'unmasked' };
   const sides = [{ perRow: f32(2, 3) }, { perColumn: f32(2, 3) }];
-  const weights = [2, 3, four(2), ...sides];
+  const weights = [2, 3, four(2), null, ...sides];
   /** Inputs, targets, and options of calls that follow each other in any order. */
   const groups: ['SmoothL1Loss' | 'QuantileHuberLoss', unknown, Float32Array, Arrays[]][] = [
     [
