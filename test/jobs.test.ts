@@ -123,11 +123,10 @@ test.each(backends)(
         new smooth.QuantileHuberLoss({ ...rows, delta: columns, tau: columns.map((c) => c / 4) }),
       () => new smooth.L1Loss({ ...rows, scale: 3, insideWeights: { perColumn: columns } }),
     ];
-    // In this order their jobs follow one another; two pairs, since the first of one may be the last of all.
-    const losses = [...makers, ...makers].map((make) => {
-      const loss = make();
-      return { loss, wanted: bits(loss.forward(x, y, { out })) };
-    });
+    // The jobs of first calls follow one another; two pairs, since the first of one may be the last of all.
+    const losses = [...makers, ...makers]
+      .map((make) => make())
+      .map((loss) => ({ loss, wanted: bits(loss.forward(x, y, { out })) }));
     for (const [a, b] of [
       [y, x],
       [x, y],
