@@ -81,7 +81,12 @@ const TESTS = {
   'plain-kernel.ts': ['fuzz', 'vectors/js', 'edge-cases/js', 'exact/js', 'half/js'],
   'plan.ts': ['fuzz', 'vectors/shared', 'edge-cases/shared', 'errors/js'],
   'rows.ts': ['folds', 'half'],
-  'stage.ts': ['pieces', 'half/wasm-shared', 'memory/wasm-shared: arrays from'],
+  'stage.ts': [
+    'pieces',
+    'half/wasm-shared',
+    'memory/a memory of a fixed size',
+    'memory/wasm-shared: arrays from',
+  ],
   'stamp.ts': [
     'memory/wasm-shared',
     'memory/js: float32',
