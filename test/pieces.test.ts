@@ -164,25 +164,31 @@ test('rows with a threshold for each of more columns than are prepared at once: 
   ) as [Any, Any, Any];
   const beta = smooth.float32(weights.map(Math.abs));
   const mask = smooth.uint8(beta.map((_, i) => i % 3));
-  const losses = (from: number, to: number, row: number, isWhole = false) => {
-    const cut = (array: Any) => array.subarray(row * columns + from, row * columns + to);
-    const [input, target] = isWhole ? [x, y] : [cut(x), cut(y)];
-    return smooth.smoothL1Loss(input, target, {
-      rowLength: to - from,
-      beta: beta.subarray(from, to),
-      weight: { perColumn: weights.subarray(from, to) },
-      mask: { perColumn: mask.subarray(from, to) },
-      reduction: 'none',
-    });
-  };
-  const all = losses(0, columns, 0, true);
+  const perRow = smooth.float32([0.5, -3]);
+  const all = smooth.smoothL1Loss(x, y, {
+    rowLength: columns,
+    beta,
+    insideWeights: { perRow },
+    weight: { perColumn: weights },
+    mask: { perColumn: mask },
+    reduction: 'none',
+  });
   for (const row of [0, 1])
     for (const [from, to] of [
       [0, 70_000],
       [70_000, columns],
     ] as const) {
-      const part = all.subarray(row * columns + from, row * columns + to);
-      expect(areSame(part, losses(from, to, row))).toBe(true);
+      const cut = (array: Any) => array.subarray(row * columns + from, row * columns + to);
+      const part = smooth.smoothL1Loss(cut(x), cut(y), {
+        rowLength: to - from,
+        beta: beta.subarray(from, to),
+        insideWeights: perRow[row],
+        weight: { perColumn: weights.subarray(from, to) },
+        mask: { perColumn: mask.subarray(from, to) },
+        reduction: 'none',
+      });
+      expect(areSame(cut(all), part)).toBe(true);
     }
+  smooth.free(perRow);
   for (const array of [x, y, weights, beta, mask]) smooth.free(array);
 });
