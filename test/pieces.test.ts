@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { backends, type Package } from './backends.ts';
 import { type Any, inKernel } from './functions.ts';
-import { PIECE, sumInOrder } from './sums.ts';
+import { groupSums, PIECE, sumInOrder } from './sums.ts';
 
 const [, smooth] = backends[0] as [string, Package];
 const values = (seed: number, length: number): Float32Array =>
@@ -115,19 +115,12 @@ test.each(places)(
     expect(whole).toEqual(sums);
     smooth.free(whole);
 
-    const sumOf = (full: Float32Array, length: number, of: (i: number) => number) => {
-      const sums = new Float64Array(length);
-      full.forEach((value, i) => {
-        sums[of(i)] = (sums[of(i)] as number) + value;
-      });
-      return Float32Array.from(sums);
-    };
     const { gradInput, gradTarget, gradInsideWeights, gradOutsideWeights } = right;
     const wanted = [
       gradInput,
       gradTarget,
-      sumOf(gradInsideWeights, rows, (i) => Math.floor(i / rowLength)),
-      sumOf(gradOutsideWeights, rowLength, (i) => i % rowLength),
+      groupSums(gradInsideWeights, rows, (i) => Math.floor(i / rowLength)),
+      groupSums(gradOutsideWeights, rowLength, (i) => i % rowLength),
     ];
     for (const accumulate of [false, true]) {
       const grads = {

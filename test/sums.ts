@@ -31,6 +31,19 @@ export function sumInOrder(losses: Float32Array): number {
   return total;
 }
 
+/** Sums of groups, such as rows, in f64: the value at `i` belongs to the group `of(i)`. */
+export function groupSums(
+  values: Float32Array,
+  length: number,
+  of: (i: number) => number,
+): Float32Array {
+  const totals = new Float64Array(length);
+  values.forEach((value, i) => {
+    totals[of(i)] = (totals[of(i)] as number) + value;
+  });
+  return Float32Array.from(totals);
+}
+
 /** A float as a multiple of 2^-149. */
 function units(value: number): bigint {
   const word = new Uint32Array(Float32Array.of(value).buffer)[0] as number;
