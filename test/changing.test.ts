@@ -12,6 +12,7 @@ import {
   operandsOf,
   optionsOf,
   places,
+  RESULTS,
   thrown,
   withArguments,
   withOptions,
@@ -422,13 +423,8 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
         ...Object.values(arrays).map((array) => (array as number[]).toString()),
       ]);
 
-    const isResult = (operand: string) =>
-      /^(out(Losses|RobustWeights)?|grad(P|Input|Target|InsideWeights|OutsideWeights))$/.test(
-        operand,
-      );
-
     test.each(withArguments)('%s: another place for a result', (_, fn) => {
-      for (const operand of operandsOf(fn).filter(isResult)) {
+      for (const operand of operandsOf(fn).filter((name) => RESULTS.includes(name))) {
         const arrays = arraysFor(make);
         const both = [0, 1].map(() => make(arrays[operand]));
         for (const place of both) callWith(smooth, fn, arrays, { [operand]: place });
@@ -439,7 +435,7 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
 
     test.each(withArguments)('%s: another array, and other values in the same one', (_, fn) => {
       for (const operand of operandsOf(fn)) {
-        if (isResult(operand)) continue;
+        if (RESULTS.includes(operand)) continue;
         const arrays = arraysFor(make);
         const first = make(arrays[baseOf(operand)].slice());
         const second = make(others(operand, arrays[baseOf(operand)].slice()));

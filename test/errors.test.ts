@@ -17,6 +17,7 @@ import {
   operandsOf,
   optionsOf,
   places,
+  RESULTS,
   results,
   thresholdsOf,
   thrown,
@@ -509,9 +510,6 @@ describe.each(backends)('%s: arrays that are gone', (_, smooth) => {
     );
   });
 });
-
-// In the order of their places in a job, in which errors name two of them.
-const RESULTS = ['out', 'outLosses', 'gradInput', 'gradP', ...GRADS, 'outRobustWeights'];
 
 // From the second call that copies on, short arrays from elsewhere take the fast path.
 for (const [, smooth] of backends) smooth.l1Loss(f32(1), f32(1));

@@ -98,6 +98,8 @@ export interface Fn {
 /** Options for what is stored of the elements beside a loss. */
 export const ELEMENTS = ['outLosses', 'outRobustWeights'];
 export const GRADS = ['gradTarget', 'gradInsideWeights', 'gradOutsideWeights'];
+/** In the order of their places in a job, in which errors name two of them. */
+export const RESULTS = ['out', 'outLosses', 'gradInput', 'gradP', ...GRADS, 'outRobustWeights'];
 export const functions = new Map<string, Fn>();
 const backwardArgs = ['gradOutput', 'input', 'target'];
 const withGradArgs = ['input', 'target', 'gradInput'];
