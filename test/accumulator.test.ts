@@ -196,6 +196,23 @@ test('arrays in an attached memory', () => {
   detach();
 });
 
+test('what is not finite among the weights is in the bytes', () => {
+  for (const weight of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
+    const sum = accumulator(new smooth.L1Loss({ divisor: 'weights', weight: 1 }));
+    sum.add(Float32Array.of(0, 3), new Float32Array(2), { weight: Float32Array.of(weight, 2) });
+    const again = smooth.LossAccumulator.from(sum.toBytes());
+    expect(again.value(), String(weight)).toBe(sum.value());
+    expect(again.toBytes()).toEqual(sum.toBytes());
+  }
+});
+
+test('a threshold and a quantile of -0 are those of 0', () => {
+  const sumOf = (zero: number) =>
+    accumulator(new smooth.QuantileHuberLoss({ delta: zero, tau: zero }));
+  expect(sumOf(-0).toBytes()).toEqual(sumOf(0).toBytes());
+  expect(() => sumOf(0).merge(sumOf(-0))).not.toThrow();
+});
+
 test('inputs of 16 bits', () => {
   const loss = new smooth.HuberLoss();
   const [x, y] = [smooth.float16(target), smooth.bfloat16(target)];
@@ -392,6 +409,10 @@ describe('errors', () => {
     const beta = Float32Array.of(1, 2);
     expect(() => accumulator(new smooth.SmoothL1Loss({ beta, rowLength: 2 }))).toThrow(
       TypeError(`${start} have one beta for all elements, got one for each column`),
+    );
+    const tau = Float32Array.of(0.1, 0.9);
+    expect(() => accumulator(new smooth.QuantileHuberLoss({ tau, rowLength: 2 }))).toThrow(
+      TypeError(`${start} have one tau for all elements, got one for each column`),
     );
   });
 
