@@ -89,6 +89,45 @@ describe('what is taken and released', () => {
     expect(Math.abs((bases[0] as number) - (bases[1] as number))).toBeGreaterThanOrEqual(size);
   });
 
+  test.each([1, 16, 1000, 20_000])(
+    'of %i times 64 bytes, the smallest gap that is large enough is taken',
+    (units) => {
+      const heap = new Heap({
+        kind: 'growing',
+        memory: new WebAssembly.Memory({ initial: 1, maximum: 1000, shared: true }),
+      });
+      const size = 64 * units;
+      // Each gap is followed by what stays.
+      const [small, middle, large] = [1, 2, 4].map((times) => {
+        const start = heap.allocate(times * size, 'test');
+        heap.allocate(64, 'test');
+        return start;
+      }) as [number, number, number];
+      for (const start of [small, middle, large]) heap.release(start);
+      expect(heap.allocate(size, 'test')).toBe(small);
+      expect(heap.allocate(size, 'test')).toBe(middle);
+    },
+  );
+
+  test('in a full memory, any gap is found that is large enough', () => {
+    /** A memory that is full of ranges of 64 bytes or these, of which some are released, in that order. */
+    const fullBut = (sizes: number[], released: number[]): [heap: Heap, starts: number[]] => {
+      const memory = new WebAssembly.Memory({ initial: 2, maximum: 2 });
+      const heap = new Heap({ kind: 'fixed', memory, start: 0, isOwned: true });
+      const starts = sizes.map((size) => heap.allocate(size, 'test'));
+      const left = 2 * PAGE - 1024 - sizes.reduce((sum, size) => sum + size);
+      for (let i = 0; i < left / 64; i++) heap.allocate(64, 'test');
+      for (const i of released) heap.release(starts[i] as number);
+      return [heap, starts];
+    };
+    // Behind a smaller one of almost the same size.
+    const [heap, [first]] = fullBut([4480, 64, 4096], [0, 2]);
+    expect(heap.allocate(4480, 'test')).toBe(first);
+    // One without the room that keeps a long range off the next one.
+    const [other, [start]] = fullBut([36_864, 36_864], [0, 1]);
+    expect(other.allocate(73_664, 'test')).toBe(start);
+  });
+
   test('long arrays begin at different places of a page, also those that the memory grows for', () => {
     const heap = new Heap({
       kind: 'growing',
@@ -111,6 +150,25 @@ describe('what is taken and released', () => {
       for (const i of order) heap.release(starts[i] as number);
       const { byteLength } = memory.buffer;
       expect(byteLength).toBeGreaterThan(56 * PAGE);
+      expect(heap.allocate(byteLength - START - 576, 'test')).toBe(START);
+      expect(memory.buffer.byteLength).toBe(byteLength);
+    }
+  });
+
+  test('so it is after a range in the middle was cut, or joined with the next', () => {
+    for (const [sizes, size] of [
+      [[128], 64],
+      [[64, 64], 128],
+    ] as const) {
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 100, shared: true });
+      const heap = new Heap({ kind: 'growing', memory });
+      const first = sizes.map((bytes) => heap.allocate(bytes, 'test'));
+      const rest = heap.allocate(END - START - 128, 'test');
+      for (const start of first) heap.release(start);
+      const middle = heap.allocate(size, 'test');
+      const grown = heap.allocate(20 * PAGE, 'test');
+      for (const start of [rest, middle, grown]) heap.release(start);
+      const { byteLength } = memory.buffer;
       expect(heap.allocate(byteLength - START - 576, 'test')).toBe(START);
       expect(memory.buffer.byteLength).toBe(byteLength);
     }
