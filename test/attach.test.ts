@@ -387,6 +387,7 @@ describe('memory for what a call makes itself', () => {
     huberLoss(x, t, { reduction: 'none', out });
     huberLossBackward(1, x, t, { gradInsideWeights: put(zeros(n)), out });
     huberLossBackward(1, x, t, { reduction: 'columns', rowLength: 4, out });
+    huberLoss(x, t, { reduction: 'rowMeans', rowLength: 4, out: put(zeros(n / 4)) });
     expect(asked).toHaveLength(1);
   });
 });

@@ -110,6 +110,46 @@ test.each([
   },
 );
 
+test('a host that refuses a large memory is asked for smaller ones, never for more than the capacity', async () => {
+  const asked: (number | undefined)[] = [];
+  class Memory extends real.Memory {
+    constructor(descriptor: WebAssembly.MemoryDescriptor) {
+      asked.push(descriptor.maximum);
+      if (asked.length < 3) throw new RangeError('could not allocate memory');
+      super(descriptor);
+    }
+  }
+  vi.stubGlobal('WebAssembly', replaced({ Memory }));
+  const smooth = await reloaded();
+  smooth.load({ backend: 'wasm-shared', capacity: 16_384 * 65_536 });
+  expect(asked).toEqual([16_384, 4096, 1024]);
+});
+
+test.each([
+  [1, 'wasm', [false]],
+  [2, 'js', []],
+] as const)(
+  'the entry for hosts whose first backend is number %i tries none before',
+  async (START, backend, compiled) => {
+    const asked: boolean[] = [];
+    const compile = (shared: boolean) => {
+      asked.push(shared);
+      return shared ? undefined : new real.Module(Buffer.from(kernel, 'hex'));
+    };
+    vi.doMock('#module', () => ({ START, CAPACITY: 2 ** 20, compile }));
+    const smooth = await reloaded();
+    vi.doUnmock('#module');
+    expect(smooth.backend).toBe(backend);
+    expect(smooth.l1Loss(Float32Array.of(3), Float32Array.of(1))).toBe(2);
+    expect(smooth.backend).toBe(backend);
+    expect(asked).toEqual(compiled);
+    void smooth.unload();
+    expect(() => smooth.load({ backend: 'wasm-shared' })).toThrow(
+      new Error('smooth-l1 cannot run here (wasm-shared: this entry has no such module)'),
+    );
+  },
+);
+
 test('a host that compiles nothing runs a module that it is given', async () => {
   const module = new real.Module(Buffer.from(kernel, 'hex'));
   const Module = refuse(real.CompileError, csp);

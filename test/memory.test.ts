@@ -1,10 +1,12 @@
 // Arrays in the kernel's memory, the memory itself, and arrays from anywhere else.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { setFlagsFromString } from 'node:v8';
 import vm from 'node:vm';
 import { transformSync } from 'esbuild';
 import fc from 'fast-check';
 import { describe, expect, test, vi } from 'vitest';
+import { PIECE } from '../ts/generated/job.ts';
 import { type Mask, type MaskValues, unload } from '../ts/index.ts';
 import { compile } from '../ts/module.ts';
 import { type Backend, backends, fresh, type Package, reloaded } from './backends.ts';
@@ -908,6 +910,16 @@ describe.each([true, false])('a memory of the user, shared: %s', (shared) => {
       Buffer.compare(new Uint8Array(memory.buffer, 404, start - 404), pattern.subarray(404)),
     ).toBe(0);
   });
+
+  if (!shared)
+    test('is grown once, by the capacity', async () => {
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 64, shared });
+      const smooth = await fresh({ memory, capacity: MiB });
+      const array = smooth.float32([5]);
+      expect(thrown(() => smooth.uint8(MiB))).toMatch('left of 1114112 in the kernel');
+      expect(array).toEqual(Float32Array.of(5));
+      expect(memory.buffer.byteLength).toBe(65536 + MiB);
+    });
 });
 
 test('nothing is read behind the memory', async () => {
@@ -1065,6 +1077,23 @@ describe.each(backends)('%s: arrays from elsewhere', (backend, smooth) => {
         name,
       ).toEqual([1, 1]);
     }
+  });
+
+  test('long ones are let go of when the call ends', async () => {
+    setFlagsFromString('--expose-gc');
+    const gc: () => void = vm.runInNewContext('gc');
+    const call = (): WeakRef<object> => {
+      const array = new Float32Array(PIECE + 1);
+      expect(smooth.l1Loss(array, array)).toBe(0);
+      return new WeakRef(array.buffer);
+    };
+    const buffer = call();
+    // What is on the stack of a turn is not collected in it.
+    for (let turn = 0; turn < 20 && buffer.deref(); turn++) {
+      await new Promise(setImmediate);
+      gc();
+    }
+    expect(buffer.deref()).toBeUndefined();
   });
 
   test('copied in pieces or in place: the same bits', () => {
