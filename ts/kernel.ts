@@ -135,10 +135,9 @@ export class Kernel {
     return job;
   }
 
-  /** The arrays of the job at that byte offset. */
+  /** The arrays of the job at that byte offset, in plain JavaScript: the first is at 0. */
   bindingAt(address: number): Binding {
-    const index = (address - (this.#jobs[0] as Job).address) / JOB_BYTES;
-    return (this.#jobs[index] as Job).binding;
+    return (this.#jobs[address / JOB_BYTES] as Job).binding;
   }
 
   /** Computes `n` elements from `first` on. What they add up to is in the sums then. */
@@ -387,7 +386,7 @@ export function load(options: LoadOptions = {}): void {
     throw new Error(
       `load: the kernel runs already (${current.backend}); load must come before the first use, or after unload()`,
     );
-  if (memory !== undefined && attachedKernels.some((kernel) => kernel.memory === memory))
+  if (attachedKernels.some((kernel) => kernel.memory === memory))
     throw new Error('load: memory is attached; a memory is for attach, or for load');
   use(startKernel(own));
 }
