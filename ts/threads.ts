@@ -542,7 +542,7 @@ class Threads implements Helpers {
       }, START_MS);
       const ready = (): void => {
         clearTimeout(timer);
-        (own.answers[at] as number)++;
+        own.answers[at] = (own.answers[at] as number) + 1;
         if (hasAnswered(own)) endWaiting(own);
         resolve();
       };

@@ -13,7 +13,7 @@ import {
   TestStatus,
   toMutantRunResult,
 } from '@stryker-mutator/api/test-runner';
-import { transformSync } from 'esbuild';
+import { buildSync, transformSync } from 'esbuild';
 
 const config = {
   root: process.cwd(),
@@ -28,8 +28,22 @@ const config = {
 };
 // What Vitest's functions look for in a worker of Vitest.
 globalThis.__vitest_worker__ = { config, environment: { name: 'node' }, durations: {} };
+const { NAMESPACE } = INSTRUMENTER_CONSTANTS;
+const { cache } = createRequire(import.meta.url);
 const { startTests } = await import('@vitest/runner');
 const vitest = await import('vitest');
+
+/** Makes dist/worker.js of worker.ts with one mutant of it: nothing tells a thread which is wanted. */
+function writeWorker(activeMutant) {
+  buildSync({
+    entryPoints: ['ts/worker.ts'],
+    outfile: 'dist/worker.js',
+    bundle: true,
+    format: 'iife',
+    target: 'es2022',
+    banner: { js: `globalThis.${NAMESPACE} = { activeMutant: '${activeMutant}' };` },
+  });
+}
 
 /** The modules of ts/ and test/: each is compiled once, and loaded as often as somebody wants it anew. */
 class Modules {
@@ -49,6 +63,8 @@ class Modules {
   reset() {
     this.#loaded.clear();
     this.#mocks.clear();
+    // It keeps the kernels and gradients that the module before has registered.
+    for (const file of Object.keys(cache)) if (file.includes('/@tensorflow/')) delete cache[file];
     vitest.vi.restoreAllMocks();
     vitest.vi.unstubAllGlobals();
     vitest.vi.useRealTimers();
@@ -94,7 +110,7 @@ const idOf = (test) => `${relative(process.cwd(), test.file.filepath)}#${fullNam
 
 /** Where the instrumented code looks for the mutant that is wanted, and notes what tests reach. */
 const state = {};
-globalThis[INSTRUMENTER_CONSTANTS.NAMESPACE] = state;
+globalThis[NAMESPACE] = state;
 
 /** Runs tests until one fails. */
 class Run {
@@ -183,6 +199,7 @@ class Runner {
 
   async mutantRun({ activeMutant, hitLimit, testFilter }) {
     Object.assign(state, { activeMutant: activeMutant.id, hitLimit, hitCount: 0 });
+    if (process.env.MUTANTS_FILE === 'worker.ts') writeWorker(activeMutant.id);
     const result = await this.#run(testFilter && new Set(testFilter));
     return toMutantRunResult(determineHitLimitReached(state.hitCount, hitLimit) ?? result);
   }

@@ -90,6 +90,7 @@ const TESTS = {
   'plain-kernel.ts': ['vectors/js', 'edge-cases/js', 'fuzz'],
   'plan.ts': ['vectors/shared', 'fuzz', 'edge-cases/shared', 'folds/js what', 'errors/js'],
   'rows.ts': ['folds', 'half'],
+  'self-test.ts': ['self-test'],
   'stage.ts': [
     'pieces',
     'half/wasm-shared',
@@ -106,6 +107,22 @@ const TESTS = {
   ],
   'streams.ts': ['streams'],
   'tfjs.ts': ['tfjs'],
+  'threads.ts': [
+    'threads/thread the divisor',
+    'threads/setNumThreads',
+    'threads/while workers start',
+    'threads/unload',
+    'threads/a page',
+    'threads/does not start',
+    'threads/is lost',
+    'threads/as browsers have it',
+    'threads/attached memory',
+    'threads/async createWorker',
+    'faults/answers twice',
+    'faults/no Worker',
+    'faults/of its cores',
+    'exact/same 64 bits',
+  ],
   'totals.ts': ['exact', 'folds'],
   'walk.ts': [
     'pieces',
@@ -114,6 +131,16 @@ const TESTS = {
     'threads/thread rows of',
     'threads/thread the divisor',
     'jobs',
+  ],
+  'worker.ts': [
+    'threads/thread rows of',
+    'threads/thread the divisor',
+    'exact/same 64 bits',
+    'threads/done their part',
+    'threads/twenty',
+    'threads/while workers sleep',
+    'threads/is lost',
+    'threads/attached',
   ],
 };
 
@@ -138,6 +165,7 @@ for (const place of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
   if (tests === undefined)
     throw new Error(`no test files are known for ${file}: name them by --tests`);
   process.env.MUTANTS_TESTS = tests.join();
+  process.env.MUTANTS_FILE = file;
   const mutants = await new Stryker({
     mutate: [`ts/${place}`],
     // Texts: test/errors.test.ts compares each.
@@ -145,7 +173,8 @@ for (const place of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
     plugins: [new URL('runner.mjs', import.meta.url).href],
     testRunner: 'in-one-process',
     maxTestRunnerReuse: 100,
-    coverageAnalysis: 'perTest',
+    // What runs in a thread is not counted.
+    coverageAnalysis: file === 'worker.ts' ? 'off' : 'perTest',
     concurrency: 1,
     // The tests import the sources, whose types nothing checks on the way.
     disableTypeChecks: false,
