@@ -153,7 +153,6 @@ const TESTS = {
     'threads/thread rows of',
     'threads/thread the divisor',
     'exact/same 64 bits',
-    'threads/done their part',
     'threads/twenty',
     'threads/while workers sleep',
     'threads/is lost',
