@@ -349,6 +349,7 @@ test('each option counts in its own call, whatever the options of the last call'
         { delta: 2 },
         { delta: f32(2, 4), rowLength },
         { tau: 1 },
+        { tau: 0 },
         { tau: f32(0, 1), rowLength },
       ],
     ],
@@ -374,6 +375,18 @@ test('each option counts in its own call, whatever the options of the last call'
     expect(wrong).toEqual([]);
   }
 });
+
+test.each(backends)(
+  '%s: a gradient to weights that are a number, and nothing else',
+  (_, smooth) => {
+    const [x, y, out] = [f32(3, 0.5, -1), f32(0, 0, 0), f32(0, 0, 0)];
+    const sum = { reduction: 'sum' } as const;
+    smooth.smoothL1LossBackward(2, x, y, { ...sum, outsideWeights: 7, gradOutsideWeights: out });
+    expect([...out]).toEqual([5, 0.25, 1]);
+    smooth.smoothL1LossBackward(2, x, y, { ...sum, insideWeights: 2, gradInsideWeights: out });
+    expect([...out]).toEqual([6, 1, 2]);
+  },
+);
 
 test('more losses than there are jobs: each call has its own words', () => {
   const smooth = fresh();

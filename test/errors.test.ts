@@ -126,6 +126,10 @@ const wrongTogether: [(a: Arrays) => Arrays, string][] = [
     () => ({ ignoreValue: -1e39 }),
     'RangeError: ignoreValue must be within the range of float32 (3.4028e38), got -1e+39',
   ],
+  [
+    () => ({ scale: 1e39 }),
+    'RangeError: scale must be within the range of float32 (3.4028e38), got 1e+39',
+  ],
   ...(['none', 'sum', 'rows'] as const).flatMap((reduction) =>
     Object.entries({ divisor: 'elements', minDivisor: 1, onZeroDivisor: 'zero' }).map(
       ([name, value]): [() => Arrays, string] => [
@@ -142,7 +146,15 @@ const wrongTogether: [(a: Arrays) => Arrays, string][] = [
     () => ({ divisor }),
     `TypeError: divisor "${divisor}" needs rowLength, which is missing`,
   ]),
+  ...(['rows', 'unmaskedRows'] as const).map((divisor): [() => Arrays, string] => [
+    () => ({ reduction: 'rowMeans', rowLength: 3, divisor }),
+    `TypeError: divisor "${divisor}" has a use only with reduction "mean"; "rowMeans" divides each row by a number of its own`,
+  ]),
   [() => ({ reduction: 'rows' }), 'TypeError: reduction "rows" needs rowLength, which is missing'],
+  ...(['perRow', 'perColumn'] as const).map((side): [() => Arrays, string] => [
+    () => ({ mask: { [side]: Uint8Array.of(1, 0) } }),
+    `TypeError: mask.${side} needs rowLength, which is missing`,
+  ]),
   [
     (a) => ({ weight: 1, outsideWeights: a.weights }),
     'TypeError: weight and outsideWeights are two names of one option; give one of them',
@@ -686,6 +698,40 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
   test.each(errors)('%s', (_, call, text) => {
     expect(thrown(call)).toBe(text);
   });
+});
+
+test.each(backends)('%s: an option of a wrong type after one that was right', (_, smooth) => {
+  const four = f32(1, 2, 3, 4);
+  const [bytes, wrong] = [Uint8Array.of(1, 0), new Float64Array(4)];
+  const floats = 'must be a Float32Array';
+  const masks = 'must be a Uint8Array, a Uint8ClampedArray';
+  for (const [name, right, text] of [
+    ...['insideWeights', 'outsideWeights', 'weight'].flatMap((name) => [
+      [name, four, `must be ${WEIGHTS}`],
+      [name, { perRow: f32(1, 2) }, `${name}.perRow ${floats}`],
+      [name, { perColumn: f32(1, 2) }, `${name}.perColumn ${floats}`],
+    ]),
+    ['mask', Uint8Array.of(1, 0, 1, 1), `${masks}, a list of booleans, { perRow: ... } or`],
+    ['mask', { perRow: bytes }, `mask.perRow ${masks} or a list of booleans`],
+    ['mask', { perColumn: bytes }, `mask.perColumn ${masks} or a list of booleans`],
+    ['beta', f32(1, 2), 'must be a number or a Float32Array'],
+    ...['outLosses', 'outRobustWeights', 'gradTarget'].map((name) => [
+      name,
+      f32(1, 2, 3, 4),
+      floats,
+    ]),
+  ] as [string, object, string][]) {
+    const call = (value: object) =>
+      smooth.smoothL1LossWithGrad(four, four, f32(0, 0, 0, 0), { rowLength: 2, [name]: value });
+    call(right);
+    const side = Object.keys(right).find((key) => key.startsWith('per'));
+    const found = thrown(() => call(side ? { [side]: wrong } : wrong));
+    const start = text.startsWith(name) ? text : `${name} ${text}`;
+    expect(found.slice(0, 300)).toMatch(
+      /^TypeError: smoothL1LossWithGrad: .*, got a Float64Array$/,
+    );
+    expect(found).toContain(`: ${start}`);
+  }
 });
 
 test.each(backends)('%s: a call of before, again and without gradOutput', (_, smooth) => {
