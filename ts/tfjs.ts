@@ -108,8 +108,7 @@ function placeOf(fn: string): Place {
   const { backend } = engine();
   let place = places.get(backend);
   if (place === undefined) {
-    if ('getMemoryOffset' in backend && 'wasm' in backend)
-      place = wasmPlace(backend as unknown as WasmBackend);
+    if ('getMemoryOffset' in backend) place = wasmPlace(backend as unknown as WasmBackend);
     else if (getBackend() === 'cpu') place = cpuPlace(backend as unknown as CpuBackend);
     else
       throw new Error(
@@ -126,10 +125,10 @@ function wasmPlace(backend: WasmBackend): Place {
       detach();
       attached.delete(old);
     }
-  const { wasm } = backend;
-  const memory = (wasm?.wasmMemory ?? wasm?.asm.memory) as WebAssembly.Memory;
+  const wasm = backend.wasm as NonNullable<WasmBackend['wasm']>;
+  const memory = (wasm.wasmMemory ?? wasm.asm.memory) as WebAssembly.Memory;
   try {
-    const allocate = (bytes: number): number => (wasm?._malloc(bytes) ?? 0) >>> 0;
+    const allocate = (bytes: number): number => wasm._malloc(bytes) >>> 0;
     attached.set(backend, attach(memory, { allocate }));
   } catch (error) {
     // Somebody else may have attached it.
@@ -191,6 +190,11 @@ function optionsOf(attributes: Attributes, weights: Float32Array | undefined): o
   return options;
 }
 
+/** The numbers of tensors: after all were made. */
+function views<T extends unknown[]>(place: Place, ...infos: T): { [K in keyof T]: Float32Array } {
+  return infos.map((info) => place.view(info as TensorInfo)) as never;
+}
+
 type Kernel = (place: Place, inputs: TensorInfo[], attributes: Attributes) => TensorInfo;
 
 /** The kernels; each makes its tensors first. */
@@ -200,9 +204,8 @@ const KERNELS: Record<string, Kernel> = {
     const [own, slopes] = weights === 'none' ? [undefined, more[0]] : more;
     const isArray = reduction === Reduction.NONE;
     const out = place.make(isArray ? (x?.shape as number[]) : []);
-    const [input, target, losses] = [x, y, out].map((info) => place.view(info as TensorInfo));
+    const [input, target, losses] = views(place, x, y, out);
     const options = optionsOf(attributes, own && place.view(own));
-    if (!input || !target || !losses) return out;
     if (isArray) form.loss(input, target, { ...options, out: losses } as object);
     else
       losses[0] = slopes
@@ -216,10 +219,9 @@ const KERNELS: Record<string, Kernel> = {
     // The loss has left the gradient already, if what follows is the loss itself.
     if (slopes && place.view(dy as TensorInfo)[0] === 1) return place.share(slopes);
     const result = place.make(x?.shape as number[]);
-    const [input, target, out] = [x, y, result].map((info) => place.view(info as TensorInfo));
+    const [input, target, out] = views(place, x, y, result);
     const options = optionsOf(attributes, own && place.view(own));
-    if (input && target)
-      attributes.form.backward(upstream(place, dy, attributes), input, target, { ...options, out });
+    attributes.form.backward(upstream(place, dy, attributes), input, target, { ...options, out });
     return result;
   },
 
@@ -227,28 +229,20 @@ const KERNELS: Record<string, Kernel> = {
 
   [GRAD_WEIGHTS](place, [dy, x, y, weights], attributes) {
     const [result, rest] = [place.make(x?.shape as number[]), place.make(x?.shape as number[])];
-    const views = [x, y, weights, rest, result].map((info) => place.view(info as TensorInfo));
-    const [input, target, own, out, gradOutsideWeights] = views;
+    const numbers = views(place, x, y, weights, rest, result);
+    const [input, target, own, out, gradOutsideWeights] = numbers;
     const options = { ...optionsOf(attributes, own), out, gradOutsideWeights };
-    if (input && target)
-      attributes.form.backward(upstream(place, dy, attributes), input, target, options);
+    attributes.form.backward(upstream(place, dy, attributes), input, target, options);
     place.drop(rest);
     return result;
   },
 
   [DOUBLE_GRAD](place, [ddx, dy, x, y, weights], attributes) {
     const result = place.make(x?.shape as number[]);
-    const views = [ddx, x, y, result].map((info) => place.view(info as TensorInfo));
-    const [direction, input, target, out] = views;
+    const [direction, input, target, out] = views(place, ddx, x, y, result);
     const options = { ...optionsOf(attributes, weights && place.view(weights)), out };
-    if (direction && input && target)
-      attributes.form.doubleBackward(
-        direction,
-        upstream(place, dy, attributes),
-        input,
-        target,
-        options,
-      );
+    const following = upstream(place, dy, attributes);
+    attributes.form.doubleBackward(direction, following, input, target, options);
     return result;
   },
 };
@@ -292,51 +286,46 @@ function run(
   return result;
 }
 
-let hasGradients = false;
-/** The registry of gradients is the same for all backends. */
-function registerGradients(): void {
-  if (hasGradients) return;
-  hasGradients = true;
-  registerGradient({
-    kernelName: SHARE,
-    gradFunc: (dy) => ({ 0: () => cast(dy as Tensor, 'float32') }),
-  });
-  registerGradient({
-    kernelName: LOSS,
-    gradFunc(dy, saved, attrs) {
-      const attributes = attrs as unknown as Attributes;
-      const [x, y, ...more] = saved;
-      const own = attributes.weights === 'none' ? undefined : more[0];
-      return {
-        0: () => run(GRAD, [dy as Tensor, x, y, ...more], attributes),
-        // The loss is the same for the two, exchanged.
-        1: () => run(GRAD, [dy as Tensor, y, x, own], attributes),
-        2: () => gradToWeights(dy as Tensor, x as Tensor, y as Tensor, own as Tensor, attributes),
-      };
-    },
-  });
-  registerGradient({
-    kernelName: GRAD,
-    gradFunc(ddx, saved, attrs) {
-      const attributes = attrs as unknown as Attributes;
-      const [dy, x, y, more] = saved;
-      const weights = attributes.weights === 'none' ? undefined : more;
-      const toX = (): Tensor => run(DOUBLE_GRAD, [ddx as Tensor, dy, x, y, weights], attributes);
-      return {
-        0: () => {
-          const one = ones((dy as Tensor).shape);
-          const product = mul(ddx as Tensor, run(GRAD, [one, x, y, weights], attributes));
-          return attributes.reduction === Reduction.NONE ? product : sum(product);
-        },
-        1: toX,
-        2: () => neg(toX()),
-        3: () => {
-          throw new Error('smooth-l1/tfjs: there is no second derivative to weights');
-        },
-      };
-    },
-  });
-}
+// The registry of gradients is the same for all backends.
+registerGradient({
+  kernelName: SHARE,
+  gradFunc: (dy) => ({ 0: () => cast(dy as Tensor, 'float32') }),
+});
+registerGradient({
+  kernelName: LOSS,
+  gradFunc(dy, saved, attrs) {
+    const attributes = attrs as unknown as Attributes;
+    const [x, y, ...more] = saved;
+    const own = attributes.weights === 'none' ? undefined : more[0];
+    return {
+      0: () => run(GRAD, [dy as Tensor, x, y, ...more], attributes),
+      // The loss is the same for the two, exchanged.
+      1: () => run(GRAD, [dy as Tensor, y, x, own], attributes),
+      2: () => gradToWeights(dy as Tensor, x as Tensor, y as Tensor, own as Tensor, attributes),
+    };
+  },
+});
+registerGradient({
+  kernelName: GRAD,
+  gradFunc(ddx, saved, attrs) {
+    const attributes = attrs as unknown as Attributes;
+    const [dy, x, y, more] = saved;
+    const weights = attributes.weights === 'none' ? undefined : more;
+    const toX = (): Tensor => run(DOUBLE_GRAD, [ddx as Tensor, dy, x, y, weights], attributes);
+    return {
+      0: () => {
+        const one = ones((dy as Tensor).shape);
+        const product = mul(ddx as Tensor, run(GRAD, [one, x, y, weights], attributes));
+        return attributes.reduction === Reduction.NONE ? product : sum(product);
+      },
+      1: toX,
+      2: () => neg(toX()),
+      3: () => {
+        throw new Error('smooth-l1/tfjs: there is no second derivative to weights');
+      },
+    };
+  },
+});
 
 /** The gradients to all elements' weights, added up for those that are one. */
 function gradToWeights(dy: Tensor, x: Tensor, y: Tensor, own: Tensor, attributes: Attributes) {
@@ -388,7 +377,6 @@ function lossOf(
     util.assertShapesMatch(y.shape, x.shape, `Error in ${fn}: `);
     if (Reduction[reduction] === undefined) throw new Error(`Unknown reduction: ${reduction}`);
     register(fn);
-    registerGradients();
     let own = weights === null || weights === undefined ? undefined : asFloats(weights);
     let layout: Pick<Attributes, 'weights' | 'rowLength'> = { weights: 'none', rowLength: 0 };
     if (own !== undefined) {
