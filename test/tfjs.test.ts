@@ -4,7 +4,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import '@tensorflow/tfjs-backend-cpu';
 import '@tensorflow/tfjs-backend-wasm';
 import * as layers from '@tensorflow/tfjs-layers';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { attach, copiedBytes } from '../ts/index.ts';
 import * as ours from '../ts/tfjs.ts';
 import { registerGradients } from './tfjs-gradients.ts';
@@ -155,6 +155,142 @@ describe.each(['wasm', 'cpu'])('%s', (backend) => {
     });
   });
 
+  test.each([
+    [[7], [1, 1]],
+    [
+      [1, 3],
+      [5, 3],
+    ],
+    [
+      [2, 3],
+      [4, 2, 3],
+    ],
+  ])('losses of shape %j are broadcast to weights %j', (shape, over) => {
+    tf.tidy(() => {
+      const [y, x, w] = [numbers(shape, 1), numbers(shape, 2), tf.abs(numbers(over, 3))];
+      const whole = tf.broadcast_util.assertAndGetBroadcastShape(shape, over);
+      // Their own gradients are errors here.
+      const theirs = (y: tf.Tensor, x: tf.Tensor, w: tf.Tensor, reduction: tf.Reduction) =>
+        losses.huberLoss(tf.broadcastTo(y, whole), tf.broadcastTo(x, whole), w, 1, reduction);
+      for (const reduction of [Reduction.NONE, Reduction.MEAN, Reduction.SUM]) {
+        expectClose(ours.huberLoss(y, x, w, 1, reduction), theirs(y, x, w, reduction));
+        const expected = tf.grads((y, x, w) => theirs(y!, x!, w!, reduction))([y, x, w]);
+        const gradients = tf.grads((y, x, w) => ours.huberLoss(y!, x!, w, 1, reduction))([y, x, w]);
+        for (const [i, gradient] of gradients.entries())
+          expectClose(gradient, expected[i] as tf.Tensor);
+      }
+    });
+  });
+
+  test('gradients of a loss that nothing follows are theirs', () => {
+    tf.tidy(() => {
+      const [y, x] = [numbers([5, 3], 1), numbers([5, 3], 2)];
+      for (const over of [undefined, [5, 3], [5, 1]])
+        for (const reduction of REDUCTIONS) {
+          const w = over && tf.abs(numbers(over, 3));
+          const gradients = (loss: Loss) =>
+            tf.grads((y, x) => loss(y as tf.Tensor, x as tf.Tensor, w, reduction))([y, x]);
+          const [, mine, theirs] = PAIRS[0] as [string, Loss, Loss];
+          const expected = gradients(theirs);
+          for (const [i, gradient] of gradients(mine).entries())
+            expectClose(gradient, expected[i] as tf.Tensor);
+        }
+    });
+  });
+
+  /** The names of the operations that run. */
+  async function operations(run: () => void): Promise<string[]> {
+    const { kernels } = await tf.profile(() => {
+      tf.tidy(run);
+      return [];
+    });
+    return kernels.map(({ name }) => name);
+  }
+
+  test.each([
+    [[], []],
+    [[7], [1]],
+    [[5, 3], []],
+    [
+      [5, 3],
+      [1, 1],
+    ],
+    [
+      [5, 3],
+      [5, 3],
+    ],
+    [
+      [5, 3],
+      [5, 1],
+    ],
+    [[5, 3], [3]],
+    [
+      [5, 3],
+      [1, 3],
+    ],
+    [
+      [2, 5, 3],
+      [2, 5, 1],
+    ],
+    [
+      [2, 5, 3],
+      [2, 1, 1],
+    ],
+    [
+      [2, 5, 3],
+      [5, 3],
+    ],
+    [
+      [1, 5, 3],
+      [1, 5, 1],
+    ],
+  ])('over losses of shape %j, weights %j are used where they lie', async (shape, over) => {
+    const [y, x, w] = [numbers(shape, 1), numbers(shape, 2), tf.ones(over)];
+    expect(await operations(() => void ours.huberLoss(y, x, w))).toEqual(['SmoothL1Package/Loss']);
+    tf.dispose([y, x, w]);
+  });
+
+  test('the pass that makes a loss makes its gradient, where one is asked for', async () => {
+    const [y, x, w] = [numbers([5, 3], 1), numbers([5, 3], 2), tf.ones([5, 3])];
+    const write = vi.spyOn(tf.backend(), 'write');
+    for (const more of [[], [w]]) {
+      write.mockClear();
+      const loss = (x: tf.Tensor) => ours.huberLoss(y, x, more[0]) as tf.Scalar;
+      const ran = await operations(() => void tf.grad(loss)(x));
+      expect(write.mock.calls.filter(([, shape]) => shape.length === 2)).toHaveLength(1);
+      // What is shared is given by somebody; the gradient is not.
+      const shares = [y, x, ...more].map(() => 'SmoothL1Package/Share');
+      expect(ran.slice(0, -1)).toEqual(['SmoothL1Package/Loss', ...shares]);
+      expect(ran.at(-1)).toBe('SmoothL1Package/Grad');
+    }
+    write.mockRestore();
+    tf.dispose([y, x, w]);
+  });
+
+  test('gradients to weights of all elements are not added up', async () => {
+    const [y, x, w] = [numbers([5, 3], 1), numbers([5, 3], 2), tf.ones([5, 3])];
+    const loss = (w: tf.Tensor) => ours.huberLoss(y, x, w) as tf.Scalar;
+    const ran = await operations(() => void tf.grad(loss)(w));
+    expect(ran).toContain('SmoothL1Package/GradWeights');
+    expect(ran).not.toContain('Sum');
+    tf.dispose([y, x, w]);
+  });
+
+  test('one weight over no losses', () => {
+    tf.tidy(() => {
+      const none = tf.zeros([0]);
+      const loss = ours.huberLoss(none, none, tf.scalar(2), 1, Reduction.SUM);
+      expect(loss.dataSync()[0]).toBe(0);
+    });
+  });
+
+  test('the operations are registered once', () => {
+    const warn = vi.spyOn(console, 'warn');
+    for (let i = 0; i < 2; i++) ours.huberLoss([1], [2]).dispose();
+    expect(warn).not.toHaveBeenCalledWith(expect.stringContaining('already registered'));
+    warn.mockRestore();
+  });
+
   test('weights of 0, integer labels, lists', () => {
     tf.tidy(() => {
       const w = tf.tensor1d([0, 1, 0, 2]);
@@ -196,6 +332,36 @@ describe.each(['wasm', 'cpu'])('%s', (backend) => {
     });
   });
 
+  test('the gradient of the gradient, weighted, of each loss', () => {
+    tf.tidy(() => {
+      const [y, x] = [tf.zeros([4]), tf.tensor1d([0.25, -0.5, 2, -3])];
+      const w = tf.tensor1d([1, 2, 3, 4]);
+      const weighted = (x: tf.Tensor, w: tf.Tensor) => ours.huberLoss(y, x, w, 1, Reduction.SUM);
+      const slope = tf.grad((x) => weighted(x, w));
+      expect([
+        ...tf
+          .grad((x) => tf.sum(slope(x)))(x)
+          .dataSync(),
+      ]).toEqual([1, 2, 0, 0]);
+      // The sum of the squares of the losses: 2 (g^2 + L h).
+      const squares = (x: tf.Tensor) =>
+        tf.sum(tf.square(ours.huberLoss(y, x, w, 1, Reduction.NONE)));
+      const second = tf
+        .grad((x) => tf.sum(tf.grad(squares)(x)))(x)
+        .dataSync();
+      const [L, g, h] = [
+        [0.03125, 0.25, 4.5, 10],
+        [0.25, -1, 3, -4],
+        [1, 2, 0, 0],
+      ];
+      for (const [i, value] of second.entries())
+        expect(value).toBeCloseTo(2 * (g[i]! ** 2 + L[i]! * h[i]!), 5);
+      expect(() => tf.grad((w) => tf.sum(tf.grad((x) => weighted(x, w))(x)))(w)).toThrow(
+        'smooth-l1/tfjs: there is no second derivative to weights',
+      );
+    });
+  });
+
   test('nothing is left over, with gradients, without, and when they are not used', () => {
     const [y, x, w] = [numbers([32, 4], 1), numbers([32, 4], 2), numbers([32, 1], 3)];
     const step = (): void => {
@@ -207,14 +373,16 @@ describe.each(['wasm', 'cpu'])('%s', (backend) => {
         ours.huberLoss(y, x);
         return tf.sum(x);
       })(x).dispose();
+      tf.grad((w) => ours.huberLoss(y, x, w))(w).dispose();
     };
     step();
-    const before = { ...tf.memory() };
+    const memory = () => ({ ...tf.memory(), ids: tf.engine().backend.numDataIds() });
+    const before = memory();
     const heap = () =>
       (tf.backend() as unknown as { wasm?: { HEAPU8: Uint8Array } }).wasm?.HEAPU8.length;
     const length = heap();
     for (let i = 0; i < 500; i++) step();
-    expect(tf.memory()).toEqual(before);
+    expect(memory()).toEqual(before);
     expect(heap()).toBe(length);
     tf.dispose([y, x, w]);
   });
@@ -313,6 +481,68 @@ test('a memory that was attached before is used as it is', async () => {
   await tf.setBackend('wasm');
   const { wasm } = tf.backend() as unknown as { wasm: { asm: { memory: WebAssembly.Memory } } };
   expect(() => attach(wasm.asm.memory, { allocate: () => 0 })).toThrow('attached already');
+});
+
+describe('more WebAssembly backends', () => {
+  interface Wasm {
+    asm: { memory: WebAssembly.Memory };
+    _malloc(bytes: number): number;
+  }
+  const factory = tf.findBackendFactory('wasm');
+  const names = ['first', 'second', 'third'];
+  /** What was there before runs its own operations; these have those of "wasm". */
+  async function use(name: string): Promise<Wasm> {
+    if (tf.findBackend(name) === null && name !== 'wasm') {
+      tf.registerBackend(name, factory);
+      tf.copyRegisteredKernels('wasm', name);
+    }
+    expect(await tf.setBackend(name)).toBe(true);
+    return (tf.backend() as unknown as { wasm: Wasm }).wasm;
+  }
+  const loss = () => tf.tidy(() => ours.huberLoss([1, 2, 3], [1.5, 2, 6]).dataSync()[0]);
+  /** Whether the memory is attached; if not, it is from now on. */
+  function isAttached({ asm, _malloc }: Wasm): boolean {
+    try {
+      attach(asm.memory, { allocate: (bytes) => _malloc(bytes) });
+      return false;
+    } catch (error) {
+      expect(String(error)).toContain('attached already');
+      return true;
+    }
+  }
+  afterAll(async () => {
+    await tf.setBackend('wasm');
+    for (const name of names) if (tf.findBackend(name) !== null) tf.removeBackend(name);
+  });
+
+  test('stay attached until they are disposed', async () => {
+    const first = await use('first');
+    expect(loss()).toBe(0.875);
+    const second = await use('second');
+    expect(loss()).toBe(0.875);
+    tf.removeBackend('first');
+    await use('third');
+    expect(loss()).toBe(0.875);
+    expect(isAttached(second)).toBe(true);
+    expect(isAttached(first)).toBe(false);
+    tf.removeBackend('second');
+    tf.removeBackend('third');
+  });
+
+  test('may have been attached by the program', async () => {
+    expect(isAttached(await use('first'))).toBe(false);
+    const before = copiedBytes();
+    expect(loss()).toBe(0.875);
+    expect(copiedBytes() - before).toBe(0);
+    tf.removeBackend('first');
+  });
+
+  test('without memory for the kernel are an error', async () => {
+    const wasm = await use('first');
+    wasm._malloc = () => 0;
+    expect(loss).toThrow('returned 0, as malloc does if no memory is left');
+    tf.removeBackend('first');
+  });
 });
 
 describe('another backend', () => {
