@@ -250,6 +250,33 @@ describe('columns', () => {
     }
   });
 
+  test('bits of f16 in a column of 16-bit integers, which are numbers otherwise', () => {
+    const bits = [0x3c00, 0xc000, 1];
+    const zeros = new Float32Array(3);
+    for (const cuts of [[], [1]]) {
+      const input = columnOf('apache-arrow', new apache.Uint16(), bits, cuts);
+      const lossAs = (inputType: 'float16' | 'float32') =>
+        Array.from(arrow.l1Loss(input, zeros, { inputType, reduction: 'none' }));
+      expect(lossAs('float16')).toEqual([1, 2, 2 ** -24]);
+      expect(lossAs('float32')).toEqual(bits);
+    }
+  });
+
+  test('a mask for the columns of a square, and nulls', () => {
+    const input = vectorOf(new apache.Float32(), [1, null, 3, 4], []);
+    const mask = { perColumn: vectorOf(new apache.Bool(), [true, false], []) };
+    const options = { mask, rowLength: 2, reduction: 'sum' } as const;
+    expect(arrow.l1Loss(input, new Float32Array(4), options)).toBe(4);
+  });
+
+  test('a mask of integers of 8 bits', () => {
+    const input = vectorOf(new apache.Float32(), [1, 2, 4], []);
+    for (const type of [new apache.Int8(), new apache.Uint8()]) {
+      const mask = vectorOf(type, [3, 0, 1], [2]);
+      expect(arrow.l1Loss(input, new Float32Array(3), { mask, reduction: 'sum' })).toBe(5);
+    }
+  });
+
   test('a column without chunks, and one of chunks without elements', () => {
     const empty = new flechette.Column([] as never[]);
     const parts = columnOf('@uwdata/flechette, from a file', new apache.Float32(), [], [0, 0]);
@@ -328,6 +355,23 @@ describe('copies', () => {
     },
   );
 
+  test('there are none of chunks without elements, nor of f16', () => {
+    using numbers = core.float32(2);
+    using halves = core.float16(2);
+    using zeros = core.float32(2);
+    numbers.set([1, -2]);
+    const bits = new Uint16Array(halves.buffer as ArrayBuffer, halves.byteOffset, 2);
+    bits.set([0x3c00, 0xc000]);
+    const [empty, whole] = [new Float32Array(0), numbers as Float32Array].flatMap(
+      (values) => apache.makeVector(values).data,
+    ) as [apache.Data<apache.Float32>, apache.Data<apache.Float32>];
+    for (const input of [
+      new apache.Vector([empty, whole]),
+      new apache.Vector([apache.makeData({ type: new apache.Float16(), data: bits })]),
+    ])
+      expect(arrow.l1Loss(input, zeros, { copy: 'throw' })).toBe(1.5);
+  });
+
   test('are counted: what is elsewhere, cut, of another type, and the mask of nulls', () => {
     const zeros = core.float32(4);
     const loss = (input: arrow.ColumnInput) => () => arrow.l1Loss(input, zeros);
@@ -383,7 +427,53 @@ describe('what is wrong is told', () => {
   const words = apache.vectorFromArray(['a', 'b'], new apache.Utf8());
   const lying = (more: object): never =>
     ({ length: 2, nullCount: 1, data: [{ ...input.data[0], length: 2, ...more }] }) as never;
+  const ofType = (typeId: number): never => lying({ type: { typeId } });
+  const wrong = (more: object): never => more as never;
+  const six = vectorOf(new apache.Float32(), [1, null, 3, 4, 5, 6], []);
+  const sixZeros = new Float32Array(6);
   test.each([
+    [() => arrow.l1Loss(ofType(-1), zeros), 'input is a column of Dictionary; it must be'],
+    [() => arrow.l1Loss(ofType(13), zeros), 'input is a column of Struct; it must be'],
+    [() => arrow.l1Loss(ofType(99), zeros), 'input is a column of type 99; it must be'],
+    [() => arrow.l1Loss(undefined as never, zeros), 'input must be a Float32Array, a Float16Array'],
+    [() => arrow.l1Loss(wrong({ length: 2, data: [1, 2] }), zeros), 'got an Object'],
+    [() => arrow.l1Loss(wrong({ length: 2, data: [null] }), zeros), 'got an Object'],
+    [() => arrow.l1Loss(wrong({ length: 2, data: [{}] }), zeros), 'got an Object'],
+    [
+      () => arrow.l1Loss(lying({ values: undefined }), zeros),
+      'a chunk of input has 0 values for 2 elements',
+    ],
+    [
+      () => arrow.l1Loss(input, zeros, { inputType: 'bfloat16' }),
+      'inputType is "bfloat16", but input is a Float32Array',
+    ],
+    [() => arrow.l1Loss(input, zeros, { weight: null as never }), 'weight must be a number, a'],
+    [
+      () => arrow.l1Loss(input, zeros, wrong({ weight: { perRow: input, perColumn: input } })),
+      'weight must be a number, a Float32Array',
+    ],
+    [() => arrow.l1Loss(input, zeros, { mask: null as never }), 'mask must be a Uint8Array, a'],
+    [() => arrow.l1Loss(holes, zeros, { mask: [true, 1] as never }), 'mask must be a Uint8Array'],
+    [
+      () => arrow.l1Loss(six, sixZeros, { mask: { perRow: flags }, rowLength: 2 }),
+      'mask.perRow has length 2; it must be 3, one for each row',
+    ],
+    [
+      () => arrow.l1Loss(six, sixZeros, { mask: { perColumn: flags }, rowLength: 3 }),
+      'mask.perColumn has length 2; it must be 3, one for each column',
+    ],
+    [
+      () => arrow.l1Loss(input, zeros, { mask: vectorOf(new apache.Int16(), [1, 0], []) }),
+      'mask is a column of Int; it must be one of booleans or of integers of 8 bits',
+    ],
+    [
+      () => arrow.l1Loss(input, zeros, { mask: words as never }),
+      'mask is a column of Utf8; it must be one of booleans or of integers of 8 bits',
+    ],
+    [
+      () => arrow.l1Loss(input, zeros, { mask: { bitmap: new Uint8Array(1), length: -1 } }),
+      'the length of mask must be an integer from 0, got -1',
+    ],
     [() => arrow.l1Loss(table.getChild('q' as 'p'), zeros), 'input is null: getChild() returns it'],
     [() => arrow.l1Loss(input, table as never), 'target is a table; it must be a column of it'],
     [() => arrow.l1Loss(words as never, zeros), 'input is a column of Utf8; it must be one of'],

@@ -313,7 +313,6 @@ class Call {
     const chunks = chunksOf(column);
     const parts = chunks.map((chunk) => numbersOf(fn, name, chunk));
     const [first] = parts;
-    if (first === undefined) return new Float32Array(0);
     if (parts.length === 1 && isArrayOf('Float32Array', first)) return first as Float32Array;
     const array = this.#make<Float32Array>(name, core.float32, lengthOf(chunks));
     let at = 0;
@@ -394,7 +393,7 @@ class Call {
       Array.isArray(given) && given.every((value) => typeof value === 'boolean')
         ? Uint8Array.from(given, Number)
         : given;
-    const index = values === undefined ? undefined : indexOf(key, values, n, rowLength);
+    const index = indexOf(key, values, n, rowLength);
     // The package says what is wrong with this mask.
     if (values !== undefined && index === undefined) return;
     const bytes = this.#make<Uint8Array>('the mask of nulls', core.uint8, n).fill(1);
@@ -405,11 +404,10 @@ class Call {
         const bitmap = chunk.nullBitmap ?? chunk.validity ?? new Uint8Array(0);
         if (nullCount !== 0) {
           checkBits(this.#fn, 'a validity bitmap', { bitmap, offset, length });
-          // Columns of different lengths are refused by the package.
-          clearWhereZero(bytes, at, { bitmap, offset, length: Math.min(length, n - at) });
+          // Of a column longer than the mask, which the package refuses, nothing is written beyond it.
+          clearWhereZero(bytes, at, { bitmap, offset, length });
         }
         at += length;
-        if (at >= n) break;
       }
     }
     if (index !== undefined)
