@@ -203,6 +203,23 @@ describe.each(backends)('%s', (_, smooth) => {
     expect([...grad]).toEqual([0, 0, 0]);
   });
 
+  test('thresholds, quantiles and divisors at the ends of their ranges', () => {
+    const [x, y] = [f32(3, -3), f32(0, 0)];
+    const sum = { reduction: 'sum' } as const;
+    expect(smooth.smoothL1Loss(x, y, { ...sum, sigma: 0 })).toBe(0);
+    expect(smooth.smoothL1Loss(x, y, { ...sum, beta: Infinity })).toBe(0);
+    expect(smooth.smoothL1Loss(x, y, { ...sum, beta: 0 })).toBe(6);
+    const quantile = (tau: number) =>
+      smooth.quantileHuberLoss(x, y, { reduction: 'none', delta: 1, tau });
+    expect([...quantile(0), ...quantile(1)]).toEqual([2.5, 0, 0, 2.5]);
+    const byColumn = { rowLength: 2, tau: f32(0, 1) };
+    expect([...smooth.quantileHuberLoss(x, y, { reduction: 'none', ...byColumn })]).toEqual([
+      2.5, 2.5,
+    ]);
+    expect(smooth.l1Loss(x, y, { divisor: 1e300 })).toBe(6 / 1e300);
+    expect(smooth.l1Loss(x, y, { minDivisor: 1e300 })).toBe(6 / 1e300);
+  });
+
   test('64 losses, 16 elements apart, add up to the largest f32 at most, unless the sum is exact', () => {
     const losses = (loss: number) => new Float32Array(1024).map((_, i) => (i % 16 ? 0 : loss));
     const sum = (loss: number) =>
