@@ -248,13 +248,16 @@ describe.each(backends)('%s: options of any kind', (_, smooth) => {
     expect(names.size).toBe(28);
     try {
       for (const name of names) {
-        Object.defineProperty(prototype, name, { value: 5, configurable: true });
+        const value = name === 'ignoreValue' ? y[0] : 5;
+        Object.defineProperty(prototype, name, { value, configurable: true });
         expect(call(), name).toEqual(before);
         expect(smooth.smoothL1Loss(x, y, { beta: 4, reduction: 'sum' }), name).toBe(1.125);
         delete prototype[name];
       }
+      prototype.backend = 'js';
+      expect(fresh({}).backend).toBe('wasm-shared');
     } finally {
-      for (const name of ['helper', ...names]) delete prototype[name];
+      for (const name of ['helper', 'backend', ...names]) delete prototype[name];
     }
   });
 

@@ -565,6 +565,7 @@ function checkOverlaps(plan: Plan, binding: Binding, own: Bound): void {
   }
 }
 
+/** Whether a result may lie exactly in the place of this operand: it is read before the result is written. */
 const isReplaceable = (other: Bound): boolean =>
   other.slot < slot.MASK && other.layout === layout.FULL;
 

@@ -113,9 +113,8 @@ const tried = (): Tried[] => [
 
 /**
  * Computes known answers with each loop of the kernel: losses, gradients, second derivatives, weights, masks,
- * rows and columns, inputs of 16 bits, exact sums. In a fresh process it takes several times as long as
- * `load()`; it starts the kernel. Long
- * calls that threads share run the same loops, and are not tried.
+ * rows and columns, inputs of 16 bits, exact sums. It starts the kernel; in a fresh process it takes several times
+ * as long as `load()`. Long calls that threads share run the same loops, and are not tried.
  *
  * An engine may compile WebAssembly wrongly, with an experimental flag for instance: what differs shows it.
  *

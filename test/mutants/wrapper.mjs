@@ -106,6 +106,7 @@ const TESTS = {
   'options.ts': [
     'changing/option',
     'changing/another',
+    'changing/what Object.prototype',
     'fuzz',
     'vectors/shared',
     'errors/js',
