@@ -702,7 +702,7 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
 
 test.each(backends)('%s: an option of a wrong type after one that was right', (_, smooth) => {
   const four = f32(1, 2, 3, 4);
-  const [bytes, wrong] = [Uint8Array.of(1, 0), new Float64Array(4)];
+  const bytes = Uint8Array.of(1, 0);
   const floats = 'must be a Float32Array';
   const masks = 'must be a Uint8Array, a Uint8ClampedArray';
   for (const [name, right, text] of [
@@ -725,11 +725,11 @@ test.each(backends)('%s: an option of a wrong type after one that was right', (_
       smooth.smoothL1LossWithGrad(four, four, f32(0, 0, 0, 0), { rowLength: 2, [name]: value });
     call(right);
     const side = Object.keys(right).find((key) => key.startsWith('per'));
+    // A mask is of bytes, all others are of floats.
+    const wrong = name === 'mask' ? four : Uint8Array.of(1, 2, 3, 4);
     const found = thrown(() => call(side ? { [side]: wrong } : wrong));
     const start = text.startsWith(name) ? text : `${name} ${text}`;
-    expect(found.slice(0, 300)).toMatch(
-      /^TypeError: smoothL1LossWithGrad: .*, got a Float64Array$/,
-    );
+    expect(found).toMatch(/^TypeError: smoothL1LossWithGrad: .*, got a (Uint8|Float32)Array$/);
     expect(found).toContain(`: ${start}`);
   }
 });

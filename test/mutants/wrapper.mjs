@@ -119,7 +119,7 @@ const TESTS = {
     'worksheet',
     'errors/option of a wrong type after',
     'errors/js',
-    'changing/a number, and nothing else',
+    'changing/and nothing else',
     'changing/option',
     'fuzz',
     'folds/js what',
