@@ -63,8 +63,10 @@ class Modules {
   reset() {
     this.#loaded.clear();
     this.#mocks.clear();
-    // It keeps the kernels and gradients that the module before has registered.
+    // It keeps what the module before has registered, and itself in global names.
     for (const file of Object.keys(cache)) if (file.includes('/@tensorflow/')) delete cache[file];
+    delete globalThis._tfengine;
+    delete globalThis._tfGlobals;
     vitest.vi.restoreAllMocks();
     vitest.vi.unstubAllGlobals();
     vitest.vi.useRealTimers();
