@@ -665,6 +665,21 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
       'RangeError: l1Loss: insideWeights has length 2, which fits the rows as well as the columns; say which: { perRow: ... } or { perColumn: ... }',
     ],
     [
+      'weights of no element',
+      () => smooth.l1Loss(x, y, { insideWeights: f32() }),
+      'RangeError: l1Loss: insideWeights has length 0; it must be 4 (one for each element), unless rowLength says that there are rows',
+    ],
+    [
+      'a gradient to weights by row that goes by nothing',
+      () =>
+        smooth.l1LossBackward(1, x, y, {
+          rowLength: 2,
+          weight: { perRow: f32(1, 2) },
+          gradOutsideWeights: f32(1, 2, 3),
+        }),
+      'RangeError: l1LossBackward: gradOutsideWeights has length 3; it must be 2, one for each row, or 4, one for each element',
+    ],
+    [
       'an array of thresholds where one is differentiated',
       () => smooth.smoothL1LossBetaGrad(x, y, { rowLength: 2, beta: f32(1, 2) }),
       'TypeError: smoothL1LossBetaGrad: beta must be one number, not one for each column',
