@@ -459,7 +459,8 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
           resultsOf(arrays, callWith(smooth, fn, arrays, { [operand]: operand_ }));
         call(first);
         const found = call(second);
-        // The values of the second in the place of the first.
+        // The values of the second in the place of the first, which is the last array that was used.
+        call(first);
         first.set(second);
         expect(call(first), `${operand}: values`).toBe(found);
         // A call of another function uses the staging buffer in between.
@@ -468,7 +469,7 @@ describe.each(backends)('%s: calls that follow each other', (_, smooth) => {
           weight: { perColumn: f32(7, 8, 9) },
           rowLength: 3,
         });
-        expect(call(second), `${operand}: after another call`).toBe(found);
+        expect(call(first), `${operand}: after another call`).toBe(found);
         // As plain JavaScript gives it that has seen nothing else.
         const alone = fresh({ backend: 'js' });
         const same = arraysFor((values) => values.slice());

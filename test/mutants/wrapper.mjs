@@ -225,7 +225,7 @@ for (const place of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
     incrementalFile: `target/mutants-ts/${file}.json`,
     tempDirName: 'target/mutants-ts/sandbox',
     ignorePatterns: ['**', '!ts/**', '!test/**', '!dist/**', '!*.json', 'node_modules'],
-    reporters: ['clear-text'],
+    reporters: ['clear-text','progress-append-only'],
     clearTextReporter: { allowColor: false, reportTests: false, reportScoreTable: false },
     allowConsoleColors: false,
     logLevel: 'warn',
