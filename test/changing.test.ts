@@ -133,6 +133,18 @@ describe.each(backends)('%s: arrays that change during a call', (backend, smooth
     );
   });
 
+  test('an array that has grown since the last call is as long as it is now', () => {
+    const buffer = growable(4000, 8000);
+    const input = new Float32Array(buffer as unknown as ArrayBuffer).fill(1);
+    const loss = new smooth.L1Loss({ reduction: 'sum' });
+    const target = new Float32Array(1000);
+    for (let i = 0; i < 2; i++) expect(loss.forward(input, target)).toBe(1000);
+    buffer.grow(8000);
+    expect(thrown(() => loss.forward(input, target))).toBe(
+      'RangeError: L1Loss: input has length 2000 and target has length 1000; they must be equal',
+    );
+  });
+
   test('values that change are read anew: weights, thresholds, quantiles', () => {
     const [x, y] = [smooth.float32([1, 4]), smooth.float32(2)];
     const [weight, beta, tau] = [smooth.float32([1, 1]), smooth.float32([1, 1]), smooth.float32(2)];
