@@ -133,6 +133,16 @@ describe.each(backends)('%s: arrays that change during a call', (backend, smooth
     );
   });
 
+  test('a result that a call makes is a new array each time', () => {
+    const [x, y] = [f32(3, 5), f32(1, 1)];
+    const loss = new smooth.L1Loss({ reduction: 'none' });
+    for (const call of [() => loss.forward(x, y), () => loss.backward(1, x, y)]) {
+      const [first, second] = [call(), call()];
+      expect(second).toEqual(first);
+      expect(second).not.toBe(first);
+    }
+  });
+
   test('an array that has grown since the last call is as long as it is now', () => {
     const buffer = growable(4000, 8000);
     const input = new Float32Array(buffer as unknown as ArrayBuffer).fill(1);
