@@ -186,7 +186,6 @@ export class Binding {
     this.forget();
     // What the last call left.
     if (this.hasOthers) this.end();
-    if (this.hasFolds) for (const bound of this.list) bound.isFolded = false;
     this.#taken = 0;
     this.hasOthers = false;
     this.#mayKeep = true;
@@ -233,7 +232,6 @@ export class Binding {
     this.#taken |= 1 << at;
     const bound = this.bounds[at] as Bound;
     bound.isOther = false;
-    bound.isFolded = false;
     bound.length = -1;
     this.hasOthers = true;
     this.#mayKeep = false;
