@@ -680,6 +680,21 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
       'RangeError: l1LossBackward: gradOutsideWeights has length 3; it must be 2, one for each row, or 4, one for each element',
     ],
     [
+      'a gradient to weights of all elements that goes by nothing',
+      () => smooth.l1LossBackward(1, x, y, { weight: x, gradOutsideWeights: f32(1, 2, 3) }),
+      'RangeError: l1LossBackward: gradOutsideWeights has length 3; it must be 4, one for each element of input',
+    ],
+    [
+      'a gradient to weights by row where the input begins',
+      () =>
+        smooth.l1LossBackward(1, x, y, {
+          rowLength: 2,
+          weight: { perRow: f32(1, 2) },
+          gradOutsideWeights: x.subarray(0, 2),
+        }),
+      'RangeError: l1LossBackward: gradOutsideWeights overlaps input; it must be apart from it, or exactly in its place',
+    ],
+    [
       'an array of thresholds where one is differentiated',
       () => smooth.smoothL1LossBetaGrad(x, y, { rowLength: 2, beta: f32(1, 2) }),
       'TypeError: smoothL1LossBetaGrad: beta must be one number, not one for each column',

@@ -46,6 +46,7 @@ const TESTS = {
     'columns',
     'folds/js',
     'memory/are counted',
+    'memory/rows end within',
     'threads/the gradient over',
     'fuzz',
   ],
