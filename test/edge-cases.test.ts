@@ -321,6 +321,22 @@ describe.each(backends)('%s', (_, smooth) => {
     expect(thrown(() => call({}))).toBe(wrong);
     expect([...call({ gradTarget })]).toEqual([1, -1]);
     expect([...gradTarget]).toEqual([2, 4]);
+    for (const name of ['gradInsideWeights', 'gradOutsideWeights']) {
+      const old = f32(3, 3);
+      expect([...call({ [name]: old })]).toEqual([1, -1]);
+      expect([...old], name).toEqual([4, 5]);
+    }
+  });
+
+  test('the losses of the elements beside a sum and a mean', () => {
+    for (const [reduction, loss] of [
+      ['sum', 7],
+      ['mean', 3.5],
+    ] as const) {
+      const outLosses = f32(9, 9);
+      expect(smooth.l1Loss(f32(2, -5), f32(0, 0), { reduction, outLosses })).toBe(loss);
+      expect([...outLosses]).toEqual([2, 5]);
+    }
   });
 
   test('a rowLength that no array goes by must divide the length, and changes nothing', () => {

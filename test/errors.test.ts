@@ -695,6 +695,11 @@ describe.each(backends)('%s: other wrong calls', (_, smooth) => {
       'RangeError: l1LossBackward: gradOutsideWeights overlaps input; it must be apart from it, or exactly in its place',
     ],
     [
+      'a wrong threshold of the first column',
+      () => smooth.smoothL1Loss(x, y, { rowLength: 2, beta: f32(-1, 1) }),
+      'RangeError: smoothL1Loss: beta[0] must be a number from 0, got -1',
+    ],
+    [
       'an array of thresholds where one is differentiated',
       () => smooth.smoothL1LossBetaGrad(x, y, { rowLength: 2, beta: f32(1, 2) }),
       'TypeError: smoothL1LossBetaGrad: beta must be one number, not one for each column',
@@ -762,6 +767,12 @@ test.each(backends)('%s: an option of a wrong type after one that was right', (_
     expect(found).toMatch(/^TypeError: smoothL1LossWithGrad: .*, got a (Uint8|Float32)Array$/);
     expect(found).toContain(`: ${start}`);
   }
+  const toBeta = (gradOutput: object) =>
+    smooth.smoothL1LossBetaGrad(four, four, { reduction: 'none', gradOutput } as object);
+  toBeta(four);
+  expect(thrown(() => toBeta(Uint8Array.of(1, 2, 3, 4)))).toBe(
+    'TypeError: smoothL1LossBetaGrad: gradOutput must be a number or a Float32Array, got a Uint8Array',
+  );
 });
 
 test.each(backends)('%s: a call of before, again and without gradOutput', (_, smooth) => {
