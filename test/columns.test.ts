@@ -2,6 +2,8 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
+import { CURVE_FLOATS } from '../ts/curves.ts';
+import { PIECE } from '../ts/generated/job.ts';
 import { backends, fresh, type Package } from './backends.ts';
 import { type Call, type Results, run } from './calls.ts';
 import { type Role, thrown } from './functions.ts';
@@ -148,6 +150,37 @@ describe('rows of more than 131,072 columns', () => {
 });
 
 describe('memory', () => {
+  test('the curves of a long call are looked for where they are now', () => {
+    const smooth = fresh({ backend: 'wasm-shared' });
+    const [x, y] = [smooth.float32(numbers(4 * PIECE, 7)), smooth.float32(4 * PIECE)];
+    const beta = smooth.float32([0.5, 1, 2, 4]);
+    const loss = new smooth.SmoothL1Loss({ beta, rowLength: 4 });
+    const first = loss.forward(x, y);
+    // In the place that they had.
+    const array = smooth.float32(24).fill(7);
+    expect(loss.forward(x, y)).toBe(first);
+    expect(array.every((x) => x === 7)).toBe(true);
+  });
+
+  test('what goes by column takes room beside the curves of long rows', () => {
+    const smooth = fresh({ backend: 'wasm-shared' });
+    const [x, y, weights] = [7, 11, 13].map((step) => smooth.float32(numbers(COLUMNS, step)));
+    // A gap for the curves alone.
+    const gap = smooth.float32(CURVE_FLOATS);
+    const next = smooth.float32(PIECE).fill(7);
+    smooth.free(gap);
+    const [beta, options] = [
+      byColumn(THRESHOLDS),
+      { rowLength: COLUMNS, reduction: 'sum' } as const,
+    ];
+    smooth.smoothL1Loss(x as Float32Array, y as Float32Array, {
+      ...options,
+      beta,
+      weight: { perColumn: weights as Float32Array },
+    });
+    expect(next.every((x) => x === 7)).toBe(true);
+  });
+
   /** A call with everything by column, of rows of that length. */
   function use(smooth: Package, columns: number): void {
     const x = numbers(columns, 7);

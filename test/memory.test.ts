@@ -1150,6 +1150,13 @@ describe.each(backends)('%s: arrays from elsewhere', (backend, smooth) => {
     expect(
       bytes(() => l1LossBackward(1, here(), here(), { out: here(), gradTarget: there() })),
     ).toBe(40 * isCopied);
+    const means = { reduction: 'rowMeans', out: here(), ...rows } as const;
+    for (const [grad, copied] of [
+      [2, 0],
+      [smooth.float32(2), 0],
+      [new Float32Array(2), 8],
+    ] as const)
+      expect(bytes(() => l1LossBackward(grad, here(), here(), means))).toBe(copied * isCopied);
     const long = () => new Float32Array(100_000);
     expect(bytes(() => l1LossWithGrad(long(), long(), long()))).toBe(1_200_000 * isCopied);
   });
