@@ -162,6 +162,21 @@ describe('memory', () => {
     expect(array.every((x) => x === 7)).toBe(true);
   });
 
+  test('the curves of a short call of many columns are in the way of no result', () => {
+    const columns = 4000;
+    const [x, y] = [numbers(columns, 7), numbers(columns, 11)];
+    const results = backends.map(([, smooth]) => {
+      const [out, gradInput, gradTarget] = [x.slice(), x.slice(), x.slice()];
+      const [delta, tau] = [byColumn(THRESHOLDS, columns), byColumn(TAUS, columns)];
+      const options = { delta, tau, rowLength: columns, reduction: 'none' } as const;
+      const loss = new smooth.QuantileHuberLoss(options);
+      loss.withGrad(x, y, gradInput, { out, gradTarget });
+      return [out, gradInput, gradTarget];
+    });
+    expect(results[0]).toEqual(results[2]);
+    expect(results[1]).toEqual(results[2]);
+  });
+
   test('what goes by column takes room beside the curves of long rows', () => {
     const smooth = fresh({ backend: 'wasm-shared' });
     const [x, y, weights] = [7, 11, 13].map((step) => smooth.float32(numbers(COLUMNS, step)));
