@@ -135,7 +135,17 @@ const TESTS = {
     'errors/js',
     'accumulator/js',
   ],
-  'plain-kernel.ts': ['vectors/js', 'edge-cases/js', 'fuzz'],
+  'plain-kernel.ts': [
+    'vectors/js',
+    'edge-cases/js',
+    'exact/js',
+    'half/js widened',
+    'half/js any call',
+    'columns/js: each',
+    'folds/js',
+    'memory/js: float32',
+    'fuzz',
+  ],
   'plan.ts': [
     'vectors/shared',
     'edge-cases/shared',
