@@ -17,6 +17,7 @@ import {
 } from './functions.ts';
 import { all, HALVES, type Half, numberOf, rounded, type Type, wordsOf } from './halves.ts';
 import { expectSame, outcome } from './outcomes.ts';
+import { sumInOrder } from './sums.ts';
 
 describe.each(HALVES)('%s', (type) => {
   const values = all.get(type) as Float32Array;
@@ -211,9 +212,15 @@ describe.each(backends)('%s', (_, smooth) => {
           Float32Array,
           Float32Array,
         ];
-        const right = smooth.huberLoss(input, target, { reduction: 'sum' });
         const [x, y] = [input, target].map((values) => halves(smooth, 'bfloat16', values));
-        expect(smooth.huberLoss(x, y, { reduction: 'sum' })).toBe(right);
+        const weight = input.map((_, i) => (i % 3) / 2);
+        for (const more of [{}, { weight }, { weight, sum: 'exact' }] as const) {
+          const right = smooth.huberLoss(input, target, { ...more, reduction: 'sum' });
+          expect(smooth.huberLoss(x, y, { ...more, reduction: 'sum' })).toBe(right);
+          if ('sum' in more) continue;
+          const losses = smooth.huberLoss(input, target, { ...more, reduction: 'none' });
+          expect(right).toBe(sumInOrder(losses));
+        }
         for (const array of [x, y]) smooth.free(array);
       }),
       { seed: 1, numRuns: 100 },
