@@ -216,6 +216,9 @@ describe.each(backends)('%s', (_, smooth) => {
     expect([...smooth.quantileHuberLoss(x, y, { reduction: 'none', ...byColumn })]).toEqual([
       2.5, 2.5,
     ]);
+    // What is counted though each element counts as 1.
+    for (const more of [{ divisor: 'weights', weight: 1 }, { divisor: 'unmasked' }] as const)
+      expect(smooth.l1Loss(x, y, more)).toBe(3);
     expect(smooth.l1Loss(x, y, { divisor: 1e300 })).toBe(6 / 1e300);
     expect(smooth.l1Loss(x, y, { minDivisor: 1e300 })).toBe(6 / 1e300);
   });
