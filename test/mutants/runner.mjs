@@ -192,6 +192,8 @@ class Runner {
 
   async dryRun() {
     const result = await this.#run();
+    // What a thread reaches is not known: each mutant is tried with all tests.
+    if (process.env.MUTANTS_FILE === 'worker.ts') return result;
     const { perTest = {}, static: atLoad = {} } = state.mutantCoverage ?? {};
     // What tests reach is tried with those only, though it is wrong while modules are loaded, too.
     const reached = new Set(Object.values(perTest).flatMap((counts) => Object.keys(counts)));

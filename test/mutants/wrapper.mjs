@@ -249,7 +249,6 @@ for (const place of positionals.length > 0 ? positionals : Object.keys(TESTS)) {
     plugins: [new URL('runner.mjs', import.meta.url).href],
     testRunner: 'in-one-process',
     maxTestRunnerReuse: 100,
-    // What runs in a thread is not counted.
     coverageAnalysis: file === 'worker.ts' ? 'off' : 'perTest',
     concurrency: 1,
     // The tests import the sources, whose types nothing checks on the way.
