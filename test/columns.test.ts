@@ -1,12 +1,11 @@
 // Thresholds and quantiles by column in rows so long that their curves are made piece by piece.
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { CURVE_FLOATS } from '../ts/curves.ts';
 import { PIECE } from '../ts/generated/job.ts';
 import { backends, fresh, type Package } from './backends.ts';
 import { type Call, type Results, run } from './calls.ts';
 import { type Role, thrown } from './functions.ts';
+import { collect } from './garbage.ts';
 import { elsewhere, expectSame, outcome } from './outcomes.ts';
 import { Program } from './program.ts';
 import { sumInOrder } from './sums.ts';
@@ -184,14 +183,10 @@ describe('memory', () => {
     const gap = smooth.float32(CURVE_FLOATS);
     const next = smooth.float32(PIECE).fill(7);
     smooth.free(gap);
-    const [beta, options] = [
-      byColumn(THRESHOLDS),
-      { rowLength: COLUMNS, reduction: 'sum' } as const,
-    ];
     smooth.smoothL1Loss(x as Float32Array, y as Float32Array, {
-      ...options,
-      beta,
+      beta: byColumn(THRESHOLDS),
       weight: { perColumn: weights as Float32Array },
+      rowLength: COLUMNS,
     });
     expect(next.every((x) => x === 7)).toBe(true);
   });
@@ -219,16 +214,14 @@ describe('memory', () => {
   });
 
   test('nothing of them is kept in JavaScript', () => {
-    setFlagsFromString('--expose-gc');
-    const gc: () => void = runInNewContext('gc');
     for (const [, smooth] of backends) {
       const columns = 2 ** 17 + 1;
       const x = numbers(columns, 7);
       const beta = byColumn(THRESHOLDS, columns);
-      gc();
+      collect();
       const before = process.memoryUsage().arrayBuffers;
       smooth.huberLoss(x, x, { delta: beta, rowLength: columns });
-      gc();
+      collect();
       expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MiB);
     }
   });
