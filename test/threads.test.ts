@@ -1276,6 +1276,21 @@ describe('an attached memory', () => {
     expect(warnings).toEqual([]);
   });
 
+  test('of which a worker never heard, since it ended: who waits for that gets another worker', async () => {
+    const code = `const { parentPort } = require('node:worker_threads');
+      parentPort.once('message', () => {
+        parentPort.postMessage('ready');
+        parentPort.once('message', () => process.exit());
+      });`;
+    const { smooth, start, attach, share, warnings } = await guest({ first: [() => line(code)] });
+    await start(2);
+    attach();
+    await smooth.setNumThreads(2);
+    expect(smooth.getNumThreads()).toBe(2);
+    share();
+    expect(warnings).toEqual(['a thread was lost (it ended)']);
+  });
+
   test('that is unshared stays on one thread', async () => {
     const { smooth, start, attach, checkHere, runs, check } = await guest({ shared: false });
     attach();

@@ -233,12 +233,13 @@ class Threads implements Helpers {
         throw new RangeError(
           `setNumThreads: n must be an integer from 1 to ${MAX_THREADS}, got ${n}`,
         );
-      const options = checkHooks(given);
-      const { threads } = this;
-      if (n === threads && this.#pool && Object.keys(options).length === 0) {
-        await haveAnswered(this.#pool);
-        // It may have been lost meanwhile.
+      let options = checkHooks(given);
+      const pool = this.#pool;
+      if (pool?.threads === n && Object.keys(options).length === 0) {
+        await haveAnswered(pool);
         if (n === this.threads) return;
+        // It was lost meanwhile: another one is made as it was.
+        options = pool.options;
       }
       this.#use(n > 1 ? await this.#start(n, options) : undefined);
       this.#changes++;
