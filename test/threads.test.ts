@@ -11,6 +11,7 @@ import type { ThreadOptions, WorkerLike } from '../ts/index.ts';
 import { bits, fresh, type Package } from './backends.ts';
 import { type Call, rolesOf } from './calls.ts';
 import { call, mix, tame } from './draws.ts';
+import { isCollected } from './garbage.ts';
 import { expectSame, outcome, type Where } from './outcomes.ts';
 import { Program } from './program.ts';
 
@@ -366,11 +367,24 @@ describe('setNumThreads', () => {
     check();
     await smooth.setNumThreads(2);
     expect(workers.length).toBe(3); // the same again is nothing new
+    await start(2);
+    expect(workers.length).toBe(4); // unless there is a new way to make them
+    check();
     const one = smooth.setNumThreads(1);
     expect(smooth.getNumThreads()).toBe(2);
     await one;
     expect(smooth.getNumThreads()).toBe(1);
     check();
+  });
+
+  test('256 may be asked for, and options that are undefined', async () => {
+    const { smooth } = await laboratory();
+    const none = (): WorkerLike => {
+      throw new Error('there are none here');
+    };
+    const message = await smooth.setNumThreads(256, { createWorker: none }).catch(String);
+    expect(message).toContain('there are none here');
+    await smooth.setNumThreads(1, { createWorker: undefined, onWarning: undefined } as object);
   });
 
   test('one after the other, when asked for at once', async () => {
@@ -431,11 +445,15 @@ describe('setNumThreads', () => {
     await start(2);
     const before = runs();
     while (runs() === before) check();
-    const [input, target] = [smooth.float32(THRESHOLD).fill(1), smooth.float32(THRESHOLD)];
-    const gradInput = how === 'accumulates' ? smooth.float32(THRESHOLD) : input;
+    // As long, and as often, as a call that may be shared is.
+    const n = 128 * PIECE;
+    const [input, target] = [smooth.float32(n).fill(1), smooth.float32(n)];
+    const gradInput = how === 'accumulates' ? smooth.float32(n) : input;
     const after = runs();
-    smooth.smoothL1LossWithGrad(input, target, gradInput, { ...options, reduction: 'sum' });
-    expect(gradInput.every((g) => g === 1)).toBe(true);
+    for (let i = 1; i <= 20; i++) {
+      smooth.smoothL1LossWithGrad(input, target, gradInput, { ...options, reduction: 'sum' });
+      expect(gradInput.every((g) => g === (how === 'accumulates' ? i : 1))).toBe(true);
+    }
     expect(runs()).toBe(after);
   });
 
@@ -1143,7 +1161,7 @@ describe('an attached memory', () => {
     shared = true,
     fault = '',
     at = -1,
-    first = [] as (() => Worker)[],
+    first = [] as (() => WorkerLike)[],
   } = {}) {
     const cells = new Int32Array(new SharedArrayBuffer(8));
     const make = (): Worker =>
@@ -1276,6 +1294,35 @@ describe('an attached memory', () => {
     expect(warnings).toEqual([]);
   });
 
+  test('that comes, and goes, when the threads have gone', async () => {
+    const { smooth, start, attach, checkHere, program } = await guest();
+    await start(2);
+    await smooth.setNumThreads(1);
+    const before = program.taken.length;
+    const detach = attach();
+    checkHere();
+    detach();
+    expect(program.released.length).toBe(program.taken.length - before);
+  });
+
+  test('that comes, and one that goes, while threads start', async () => {
+    const { smooth, start, attach, share, check } = await guest();
+    const other = new Program(1, { shared: true });
+    const { allocate, release } = other;
+    const detach = smooth.attach(other.memory, { allocate, release });
+    const started = start(2);
+    // Now the workers are on their way.
+    await new Promise(setImmediate);
+    expect(smooth.getNumThreads()).toBe(1);
+    attach();
+    detach();
+    await started;
+    await smooth.setNumThreads(2);
+    share();
+    check();
+    expect(other.released.length).toBe(other.taken.length);
+  });
+
   test('of which a worker never heard, since it ended: who waits for that gets another worker', async () => {
     const code = `const { parentPort } = require('node:worker_threads');
       parentPort.once('message', () => {
@@ -1289,6 +1336,123 @@ describe('an attached memory', () => {
     expect(smooth.getNumThreads()).toBe(2);
     share();
     expect(warnings).toEqual(['a thread was lost (it ended)']);
+  });
+
+  /** A worker that is sound until it has had its first message. */
+  const takesOne = (): WorkerLike => {
+    const worker = sound();
+    let taken = 0;
+    return {
+      postMessage(message) {
+        if (taken++ > 0) throw new Error('it takes no more');
+        worker.postMessage(message);
+      },
+      on: worker.on.bind(worker) as Worker['on'],
+      unref: worker.unref.bind(worker),
+      terminate: () => worker.terminate(),
+    };
+  };
+
+  test('of which no worker can be told: the threads are lost, and come again', async () => {
+    const { smooth, start, settled, attach, checkHere, share, warnings } = await guest({
+      first: [takesOne],
+    });
+    await start(2);
+    attach();
+    expect(smooth.getNumThreads()).toBe(1);
+    checkHere();
+    await settled();
+    expect(smooth.getNumThreads()).toBe(2);
+    share();
+    expect(warnings).toEqual(['a thread was lost (it takes no more)']);
+  });
+
+  test('of which no worker can be told while threads start: none start, and nothing is kept', async () => {
+    const { smooth, start, attach, share, checkHere, workers, program, used } = await guest({
+      first: [takesOne],
+    });
+    const before = used();
+    const started = start(2).catch(String);
+    await new Promise(setImmediate);
+    attach();
+    expect(await started).toBe('Error: setNumThreads: a worker did not start (it takes no more)');
+    expect(smooth.getNumThreads()).toBe(1);
+    checkHere();
+    await workers[0]?.terminate();
+    await new Promise(setImmediate);
+    expect(used()).toBe(before);
+    // What they took of it is there for others.
+    const { length } = program.taken;
+    await start(2);
+    share();
+    expect(program.taken.length).toBe(length);
+  });
+
+  test.each([
+    ['answers, is not missed', true],
+    ['does not answer within 20 s, is lost', false],
+  ])('of which a worker that has heard, and %s', async (_, answers) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const deaf = `const { parentPort } = require('node:worker_threads');
+      parentPort.once('message', () => parentPort.postMessage('ready'));
+      parentPort.on('message', () => {});`;
+    const { smooth, start, attach, checkHere, share, settled, warnings } = await guest({
+      first: answers ? [] : [() => line(deaf)],
+    });
+    await start(2);
+    attach();
+    if (answers) await smooth.setNumThreads(2);
+    vi.advanceTimersByTime(19_999);
+    expect(smooth.getNumThreads()).toBe(2);
+    vi.advanceTimersByTime(1);
+    expect(smooth.getNumThreads()).toBe(answers ? 2 : 1);
+    checkHere();
+    await settled();
+    share();
+    const lost = ['a thread was lost (it has not answered within 20 s)'];
+    expect(warnings).toEqual(answers ? [] : lost);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('whose allocator attaches another memory takes its place there once', async () => {
+    const { smooth, start, attach, program, share, check } = await guest();
+    const other = new Program(1, { shared: true });
+    const attachOther = (): unknown =>
+      attached.push(smooth.attach(other.memory, { allocate: other.allocate }));
+    await start(2);
+    let asked = 0;
+    attach({
+      allocate(bytes: number) {
+        // First for the kernel there, then for its threads.
+        if (++asked === 2) attachOther();
+        return program.allocate(bytes);
+      },
+    });
+    await smooth.setNumThreads(2);
+    share();
+    check();
+    // The place that was not needed is there for the next threads.
+    const { length } = program.taken;
+    await start(2);
+    share();
+    expect(program.taken.length).toBe(length);
+  });
+
+  test('does not keep a memory that was unloaded', async () => {
+    const program = new Program(1, { shared: true });
+    const smooth = await fresh();
+    await smooth.unload();
+    const compute = async (): Promise<WeakRef<object>> => {
+      const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536, shared: true });
+      smooth.load({ memory });
+      attached.push(smooth.attach(program.memory, { allocate: program.allocate }));
+      await smooth.setNumThreads(2, { createWorker: sound });
+      await smooth.unload();
+      return new WeakRef(memory);
+    };
+    expect(await isCollected(await compute())).toBe(true);
+    const one = new Float32Array(program.memory.buffer, program.allocate(4), 1).fill(3);
+    expect(smooth.l1Loss(one, one, { copy: 'throw' })).toBe(0);
   });
 
   test('that is unshared stays on one thread', async () => {
