@@ -194,6 +194,19 @@ describe.each(backends)('%s', (_, smooth) => {
     places.forEach(smooth.free);
   });
 
+  test('gradients of means of many rows write nothing but gradients', () => {
+    const rows = 20_000;
+    const [input, target, out] = [smooth.float32(rows), smooth.float32(rows), smooth.float32(rows)];
+    input.fill(3);
+    const options = { rowLength: 1, reduction: 'rowMeans', divisor: 'unmasked', out } as const;
+    const mask = { perColumn: [true] };
+    for (let i = 0; i < 2; i++)
+      smooth.l1LossBackward(2, input, target, { ...options, mask, minDivisor: 4 });
+    expect(out.every((grad) => grad === 0.5)).toBe(true);
+    expect(input.every((x) => x === 3)).toBe(true);
+    for (const array of [input, target, out]) smooth.free(array);
+  });
+
   test('accumulate adds to gradients, nothing where nothing counts, and replaces losses', () => {
     const [input, target] = [f32(3, 4, 0.5, 0.25), f32(0, 0, 0, 0)];
     const [out, gradInput, gradInsideWeights] = [f32(7, 7), f32(1, 1, 1, 1), f32(-0, 2)];
