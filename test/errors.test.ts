@@ -767,6 +767,19 @@ test.each(backends)('%s: an option of a wrong type after one that was right', (_
     expect(found).toMatch(/^TypeError: smoothL1LossWithGrad: .*, got a (Uint8|Float32)Array$/);
     expect(found).toContain(`: ${start}`);
   }
+  // Of two weights, the text is about the one that is wrong.
+  for (const [name, other] of [
+    ['insideWeights', 'outsideWeights'],
+    ['outsideWeights', 'insideWeights'],
+  ] as const) {
+    const call = (one: object, two: object) => () =>
+      smooth.l1Loss(four, four, { rowLength: 2, [name]: one, [other]: two } as object);
+    const perRow = { perRow: f32(1, 2) };
+    call(four, perRow)();
+    expect(thrown(call(bytes, perRow))).toContain(`: ${name} must be ${WEIGHTS}, got`);
+    call(perRow, four)();
+    expect(thrown(call({ perRow: bytes }, four))).toContain(`: ${name}.perRow ${floats}, got`);
+  }
   const toBeta = (gradOutput: object) =>
     smooth.smoothL1LossBetaGrad(four, four, { reduction: 'none', gradOutput } as object);
   toBeta(four);

@@ -337,13 +337,16 @@ export class Plan {
   /** Throws for a value that is no array of the type of this slot. */
   checkType(at: number, value: unknown): void {
     const { given } = this;
-    const isWrapped =
-      (at === slot.INSIDE && given.insideLayout !== layout.NUMBER) ||
-      (at === slot.OUTSIDE && given.outsideLayout !== layout.NUMBER);
+    const side =
+      at === slot.INSIDE
+        ? given.insideLayout
+        : at === slot.OUTSIDE
+          ? given.outsideLayout
+          : undefined;
     const wanted =
       at === slot.MASK
         ? maskText(given.maskLayout)
-        : (at === slot.INSIDE || at === slot.OUTSIDE) && !isWrapped
+        : side === layout.NUMBER
           ? WEIGHTS
           : at === slot.UPSTREAM || at >= slot.THRESHOLD
             ? NUMBER_OR_ARRAY
