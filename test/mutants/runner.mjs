@@ -29,6 +29,8 @@ const config = {
 // What Vitest's functions look for in a worker of Vitest.
 globalThis.__vitest_worker__ = { config, environment: { name: 'node' }, durations: {} };
 const { NAMESPACE } = INSTRUMENTER_CONSTANTS;
+/** Test files, each with a part of the names of those tests in it that are wanted. */
+const PLACES = process.env.MUTANTS_TESTS.split(',').map((place) => place.split('/'));
 const { cache } = createRequire(import.meta.url);
 const { startTests } = await import('@vitest/runner');
 const vitest = await import('vitest');
@@ -231,11 +233,13 @@ class Runner {
   }
 
   async #runFiles(run, ids) {
-    for (const place of process.env.MUTANTS_TESTS.split(',')) {
-      const [name, part = ''] = place.split('/');
+    // A file is loaded once, whatever number of its parts are wanted.
+    for (const name of new Set(PLACES.map(([name]) => name))) {
       const file = `test/${name}.test.ts`;
       if (ids && ![...ids].some((id) => id.startsWith(file))) continue;
-      run.isWanted = (id) => ids?.has(id) ?? id.includes(part);
+      const isNamed = (id) =>
+        PLACES.some(([file, part = '']) => file === name && id.includes(part));
+      run.isWanted = (id) => ids?.has(id) ?? isNamed(id);
       modules.reset();
       await startTests([resolve(file)], run);
       if (run.failed) return;
