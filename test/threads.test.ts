@@ -19,6 +19,8 @@ vi.setConfig({ testTimeout: 120_000 });
 
 const PIECE = 8192;
 const THRESHOLD = 4 * PIECE;
+/** Pieces of a turn. */
+const MAX_PIECES = 8192;
 
 const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
 const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);
@@ -663,6 +665,23 @@ describe('a worker that is lost', () => {
     await Promise.all(exits.slice(0, 2));
     expect(used()).toBe(before);
     expect(runs()).toBe(at + 1);
+  });
+
+  test('in the first of two turns: the calling thread does the second one, in the same order', async () => {
+    const { make, runs } = faulty('throw', 0);
+    const { smooth, start } = await laboratory([make]);
+    const base = smooth.float32((MAX_PIECES + 2) * PIECE + 18);
+    fillUnevenly(base.subarray(0, 9 * PIECE));
+    // Two views on one array, to need half the memory.
+    const compute = (): string => bits(smooth.l1Loss(base.subarray(1), base.subarray(0, -1)));
+    for (let i = 9 * PIECE; i < base.length; i += 9 * PIECE)
+      base.copyWithin(i, 0, Math.min(9 * PIECE, base.length - i));
+    const right = compute();
+    await start(2);
+    expect(compute()).toBe(right);
+    expect(runs()).toBe(1);
+    expect(smooth.getNumThreads()).toBe(1);
+    smooth.free(base);
   });
 
   test('one that throws does not exhaust the patience of the caller', async () => {
