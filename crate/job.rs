@@ -162,7 +162,8 @@ pub struct Job {
     /// Not -0.
     pub lim: f32,
     pub half: f32,
-    /// The weight of residuals below 0; with `CURVES` by column, 1 if it is 1 for all columns.
+    /// The weight of residuals below 0; with `CURVES` by column, 1 if it is 1 for all columns. Losses and
+    /// gradients have it: `CURVATURE`, `BETA` and `DELTA` take both sides as 1.
     pub below: f32,
     /// The weight of all other residuals; with `CURVES` by column, 1 if it is 1 for all columns.
     pub above: f32,

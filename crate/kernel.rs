@@ -106,7 +106,7 @@ pub unsafe fn run<L: Lanes>(job: &Job, first: usize, n: usize, work: *mut Work) 
         (SUM_GRAD, shape::MASKED) => pass!(4, SUM_GRAD, shape::WEIGHTED_MASKED),
         (STORE_GRAD, shape::PLAIN) => pass!(2, STORE_GRAD, shape::PLAIN),
         (want::NOTHING, _) => count_only::<L>(job, first, n, work),
-        (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL_SIDED),
+        (want, _) if want & DERIVATIVES != 0 => pass!(1, SPECIAL, ALL),
         // A detector's head, or a padded batch: a mask, and one weight.
         (want, shape::WEIGHTED_MASKED)
             if want & !want::GRAD == want::SUM && body_of(job) & ONE_WEIGHT != 0 =>

@@ -282,7 +282,7 @@ export function createPlainKernel(
       if (wanted & want.CURVATURE) {
         const bend = abs(e) >= halfOf ? 0 : fround(inv(i) + fround(e * 0));
         const weight = fround(fround(pull * insideWeight) * insideWeight);
-        const h = fround(fround(fround(bend * side) * weight) * gradGrad);
+        const h = fround(fround(bend * weight) * gradGrad);
         putInput(i, isMasked ? 0 : fround(h * pre(i)));
       }
       if (isSlope && !isMasked) {
@@ -292,7 +292,7 @@ export function createPlainKernel(
             : abs(e) <= limit
               ? 0
               : abs(fround(e - slope));
-        const value = fround(fround(slopeOfThreshold * side) * pull);
+        const value = fround(slopeOfThreshold * pull);
         if (addsExactly) exactLoss.add(value);
         else lanes[lane] = (lanes[lane] as number) + value;
       }

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use smooth_l1::exact::{DIGITS, Exact};
 use smooth_l1::job::{Job, Operand as JobOperand, count, ignore, layout, want};
-use smooth_l1::kernel;
+use smooth_l1::kernel::{self, DERIVATIVES};
 use smooth_l1::lanes::LANES;
 use smooth_l1::tiles::{Sum, Totals, Work};
 
@@ -190,8 +190,19 @@ impl Case {
         self
     }
 
+    /// Losses and gradients have two sides, second derivatives and those to a threshold do not.
+    fn has_sides(&self) -> bool {
+        self.want & DERIVATIVES == 0
+    }
+
+    /// The weights below 0 and above, of an element or a column.
+    pub fn sides_at(&self, i: usize) -> Sides {
+        if self.has_sides() { self.sides.at(i, self.row_length) } else { [1.0, 1.0] }
+    }
+
     fn has_columns(&self) -> bool {
-        self.threshold.layout == layout::COLUMN || self.sides.layout == layout::COLUMN
+        self.threshold.layout == layout::COLUMN
+            || self.has_sides() && self.sides.layout == layout::COLUMN
     }
 
     /// The six numbers of each column, or those of all elements.
@@ -202,7 +213,7 @@ impl Case {
             if self.want & want::CURVATURE != 0 {
                 half = threshold;
             }
-            let [below, above] = self.sides.at(column, self.row_length);
+            let [below, above] = self.sides_at(column);
             [pre, inv, lim, half, below, above]
         };
         (0..if self.has_columns() { self.row_length } else { 1 }).map(curve).collect()

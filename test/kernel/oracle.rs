@@ -85,7 +85,7 @@ fn element(case: &Case, i: usize) -> Element {
     let d = case.input[i] - case.target[i];
     let inside = case.inside.at(i, case.row_length);
     let e = inside * d;
-    let [below, above] = case.sides.at(i, case.row_length);
+    let [below, above] = case.sides_at(i);
     let has_upstream = case.want & want::UPSTREAM != 0;
     Element {
         counts: case.counts(i),
@@ -183,7 +183,7 @@ pub fn is_promised(case: &Case, i: usize) -> bool {
         // Its loss of 0 is multiplied.
         return case.scale.is_finite();
     }
-    let [below, above] = case.sides.at(i, case.row_length);
+    let [below, above] = case.sides_at(i);
     let d = case.input[i] - case.target[i];
     let threshold = at(&case.threshold);
     let factors = [
