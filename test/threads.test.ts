@@ -498,6 +498,11 @@ describe('a worker that does not start', () => {
     ],
     ['is no worker', () => ({}) as WorkerLike, /^TypeError: .* createWorker must return a worker/],
     [
+      'cannot be ended',
+      () => ({ postMessage() {} }) as unknown as WorkerLike,
+      /^TypeError: .* createWorker must return a worker/,
+    ],
+    [
       'takes no message',
       () => ({ ...bare, postMessage: () => thrown('not that') }),
       /did not start \(not that\)/,
@@ -1586,7 +1591,7 @@ describe('an attached memory', () => {
     const { smooth, start, attach, program, checkHere, check } = await guest();
     let left = 1;
     const allocate = (bytes: number): number => (left-- > 0 ? program.allocate(bytes) : 0);
-    const full = /^RangeError: (attach|setNumThreads): allocate\(\d+\) returned 0/;
+    const full = /^RangeError: setNumThreads: allocate\(\d+\) returned 0/;
     const detach = attach({ allocate });
     expect(await start(2).catch(String)).toMatch(full);
     expect(smooth.getNumThreads()).toBe(1);

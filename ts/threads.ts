@@ -277,7 +277,8 @@ class Threads implements Helpers {
   #use(started: Pool | undefined): void {
     if (started) {
       try {
-        // Memories may have been attached or detached while it started.
+        // Memories may have been attached or detached while it started, and a worker that was ready may have
+        // ended while the others started.
         this.#follow(started);
         if (started.failure !== undefined) throw notStarted(started.failure);
       } catch (error) {
@@ -525,8 +526,6 @@ class Threads implements Helpers {
         ready.push(isReady);
       }
       await Promise.all(ready);
-      // One that was ready may have ended while the others started.
-      if (created.failure !== undefined) throw notStarted(created.failure);
     } catch (error) {
       retire(created);
       throw error;
