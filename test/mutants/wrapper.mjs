@@ -199,6 +199,7 @@ const TESTS = {
     'faults/no Worker',
     'faults/of its cores',
     'exact/same 64 bits',
+    'hosts/has no threads',
   ],
   'totals.ts': ['exact', 'folds'],
   'walk.ts': [
@@ -207,6 +208,8 @@ const TESTS = {
     'accumulator/attached',
     'threads/thread rows of',
     'threads/thread the divisor',
+    'threads/stays on one thread',
+    'exact/same 64 bits',
     'jobs',
   ],
   'worker.ts': [
