@@ -221,6 +221,8 @@ describe.each(backends)('%s', (_, smooth) => {
           const losses = smooth.huberLoss(input, target, { ...more, reduction: 'none' });
           expect(right).toBe(sumInOrder(losses));
         }
+        const mean = { weight, sum: 'exact', divisor: 'weights' } as const;
+        expect(smooth.huberLoss(x, y, mean)).toBe(smooth.huberLoss(input, target, mean));
         for (const array of [x, y]) smooth.free(array);
       }),
       { seed: 1, numRuns: 100 },
