@@ -291,6 +291,18 @@ describe.each(backends)('%s', (_, smooth) => {
     }
   });
 
+  test('robust weights of both sides of 0', () => {
+    const [weights, grad] = [f32(0, 0, 0), f32(0, 0, 0)];
+    const options = { tau: 0.25, reduction: 'sum', outRobustWeights: weights } as const;
+    smooth.quantileHuberLossWithGrad(f32(1, -2, 0.5), f32(0, 0, 0), grad, options);
+    expect([weights, grad]).toEqual([f32(0.75, 0.125, 0.75), f32(0.75, -0.25, 0.375)]);
+  });
+
+  test('the derivative to an infinite delta is 0, at infinity too', () => {
+    for (const d of [1, Infinity, -Infinity])
+      expect(smooth.huberLossDeltaGrad(f32(d), f32(0), { delta: Infinity })).toBe(0);
+  });
+
   test('a mean of nothing leaves nothing to the next one', () => {
     const loss = new smooth.L1Loss({ divisor: 'unmasked', onZeroDivisor: 'zero' });
     const of = (...mask: boolean[]) => loss.forward(f32(1, 3), f32(0, 0), { mask });
