@@ -426,6 +426,20 @@ describe('setNumThreads', () => {
     expect(sizes.size).toBe(1);
   });
 
+  test('threads that have gone leave nothing behind', async () => {
+    const { smooth } = await laboratory();
+    const use = async (): Promise<WeakRef<object>> => {
+      const worker = sound();
+      const exit = once(worker, 'exit');
+      await smooth.setNumThreads(2, { createWorker: () => worker });
+      await smooth.setNumThreads(1);
+      await exit;
+      return new WeakRef(worker);
+    };
+    expect(await isCollected(await use())).toBe(true);
+    expect(smooth.getNumThreads()).toBe(1);
+  });
+
   test('the memory grows while workers sleep and while they work', async () => {
     const { smooth, memory, start, check } = await laboratory([counting]);
     await start(2);
@@ -469,6 +483,15 @@ describe('setNumThreads', () => {
     expect(
       smooth.smoothL1Loss(new Float32Array(THRESHOLD).fill(1), new Float32Array(THRESHOLD)),
     ).toBe(0.5);
+  });
+
+  test('a host that has lost SharedArrayBuffer has no threads', async () => {
+    const { start, workers } = await laboratory();
+    vi.stubGlobal('SharedArrayBuffer', undefined);
+    expect(await start(2).catch(String)).toBe(
+      'Error: setNumThreads: this host shares no memory with workers',
+    );
+    expect(workers).toEqual([]);
   });
 
   test('a page that is not isolated has no threads', async () => {
@@ -1052,7 +1075,10 @@ describe('a worker as browsers have it, which does not tell its end', () => {
     await start(2);
     const exit = once(worker, 'exit');
     const ended = smooth.unload();
-    await vi.advanceTimersByTimeAsync(1000);
+    // It is not ended at once: it could be about to write.
+    await vi.advanceTimersByTimeAsync(999);
+    expect(terminated).not.toContain(worker);
+    await vi.advanceTimersByTimeAsync(1);
     await Promise.all([ended, exit]);
     expect(terminated.at(-1)).toBe(worker);
   });

@@ -143,7 +143,7 @@ const TESTS = {
     'half/all magnitudes',
     'property/js',
     'columns/js: each',
-    'folds/js',
+    'folds',
     'memory/js: float32',
     'fuzz',
   ],
