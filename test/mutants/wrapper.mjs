@@ -215,11 +215,13 @@ const TESTS = {
   'worker.ts': [
     'threads/thread rows of',
     'threads/thread the divisor',
-    'exact/same 64 bits',
-    'threads/twenty',
-    'threads/while workers sleep',
+    'threads/getNumThreads tells',
+    'threads/while workers',
     'threads/is lost',
     'threads/attached',
+    'threads/unload',
+    'threads/as browsers have it',
+    'exact/same 64 bits',
   ],
 };
 
