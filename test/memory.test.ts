@@ -922,6 +922,19 @@ describe.each([true, false])('a memory of the user, shared: %s', (shared) => {
     });
 });
 
+test('js: an array that is too large for the host is an error that says its bytes', () => {
+  const smooth = fresh({ backend: 'js' });
+  for (const [name, bytes] of [
+    ['float32', 2 ** 42],
+    ['float16', 2 ** 41],
+    ['uint8', 2 ** 40],
+  ] as const)
+    expect(() => smooth[name](2 ** 40)).toThrow(
+      RegExp(`^${name}: no memory left for ${bytes} bytes \\(Array buffer allocation failed`),
+    );
+  expect(smooth.float32(2).length).toBe(2);
+});
+
 test('nothing is read behind the memory', async () => {
   const smooth = await fresh({ backend: 'wasm', capacity: MiB });
   // Up to the last byte, so that any more would be a trap.
