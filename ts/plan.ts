@@ -336,17 +336,11 @@ export class Plan {
 
   /** Throws for a value that is no array of the type of this slot. */
   checkType(at: number, value: unknown): void {
-    const { given } = this;
-    const side =
-      at === slot.INSIDE
-        ? given.insideLayout
-        : at === slot.OUTSIDE
-          ? given.outsideLayout
-          : undefined;
+    const is = this.layoutOf(at);
     const wanted =
       at === slot.MASK
-        ? maskText(given.maskLayout)
-        : side === layout.NUMBER
+        ? maskText(is)
+        : (at === slot.INSIDE || at === slot.OUTSIDE) && is === layout.NUMBER
           ? WEIGHTS
           : at === slot.UPSTREAM || at >= slot.THRESHOLD
             ? NUMBER_OR_ARRAY
