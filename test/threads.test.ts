@@ -7,6 +7,7 @@ import os from 'node:os';
 import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { MAX_PIECES } from '../ts/control.ts';
 import type { ThreadOptions, WorkerLike } from '../ts/index.ts';
 import { bits, fresh, type Package } from './backends.ts';
 import { type Call, rolesOf } from './calls.ts';
@@ -19,8 +20,6 @@ vi.setConfig({ testTimeout: 120_000 });
 
 const PIECE = 8192;
 const THRESHOLD = 4 * PIECE;
-/** Pieces of a turn. */
-const MAX_PIECES = 8192;
 
 const dist = (file: string): URL => new URL(`../dist/${file}`, import.meta.url);
 const script = (file: string): URL => new URL(`./threads/${file}`, import.meta.url);
